@@ -1,0 +1,1 @@
+"""Gy and Ro: Credit-Control messages to commands of the charging function, and decisions to answers."""

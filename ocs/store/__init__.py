@@ -1,0 +1,1 @@
+"""The account balance management function's storage: keys, one compare-and-set, group commit, streams, deadlines."""
