@@ -70,8 +70,8 @@ class QuotaFile(Written):
     def problems(self, base: Quota, measure: Measure) -> Iterator[tuple[Location, str]]:
         """What is wrong with this quota for services counted in `measure`."""
         amounts = {"default": self.default, "maximum": self.maximum, "minimum": self.minimum}
-        mismatches = [
-            ((name,), f"{why}")
+        mismatches: list[tuple[Location, str]] = [
+            ((name,), why)
             for name, amount in amounts.items()
             if amount is not None and (why := _mismatch(amount, measure, f"the quota is of {measure}")) is not None
         ]
@@ -82,12 +82,10 @@ class QuotaFile(Written):
         least, usual, most = (fields[f"{name}_units"] for name in ("minimum", "default", "maximum"))
         if not least <= usual <= most:
             shown = [f"{name} {format_amount(fields[f'{name}_units'], measure)}" for name in amounts]
-            yield (
-                (),
-                f"minimum <= default <= maximum does not hold: {', '.join(shown)}; set those that are left out too",
-            )
+            what = f"minimum <= default <= maximum does not hold: {', '.join(shown)}; set those that are left out too"
+            yield (), what
         if measure == "seconds" and most > MAX_UNSIGNED32:
-            yield (("maximum",), f"is more than {MAX_UNSIGNED32} s, the most that CC-Time can say")
+            yield ("maximum",), f"is more than {MAX_UNSIGNED32} s, the most that CC-Time can say"
 
 
 class ServiceFile(Written):
@@ -253,7 +251,7 @@ def declared_units(data: dict[str, Any]) -> dict[str, Measure | None]:
     if not isinstance(services, dict):
         return {}
     units = {name: service.get("unit") if isinstance(service, dict) else None for name, service in services.items()}
-    return {name: unit if unit in BUILT_IN_QUOTAS else None for name, unit in units.items()}
+    return {name: next((known for known in BUILT_IN_QUOTAS if known == unit), None) for name, unit in units.items()}
 
 
 def _units(info: ValidationInfo) -> dict[str, Measure | None]:
