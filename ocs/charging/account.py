@@ -81,7 +81,7 @@ def _buy_offer(account: Account, command: BuyOffer, catalogue: Catalogue, now: i
         raise CommandRefused(f"no offer {command.offer!r}; known: {', '.join(sorted(catalogue.offers))}")
     for allowance in offer.allowances:
         expires_at = None if allowance.validity_s is None else now + allowance.validity_s * 1000
-        name = f"{offer.id}.{allowance.id}#{account.version + 1}"
+        name = f"{allowance.id}#{account.version + 1}"
         services = sorted(allowance.services)
         _add_bucket(account, name, allowance.unit, allowance.amount, expires_at, services, allowance.priority, offer.id)
     if offer.id not in account.offers:

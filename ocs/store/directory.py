@@ -12,7 +12,7 @@ from ocs.charging.state import Account, Subscriber
 
 from .connection import Store
 from .keys import is_account_id
-from .ledger import Ledger, _decode_account
+from .ledger import Ledger, decode_account
 
 _VALUES = {
     "msisdn": (re.compile(r"[0-9]{5,15}"), "5 to 15 digits with country code, no + (E.164)"),
@@ -50,7 +50,7 @@ async def find_account(store: Store, who: str) -> str | None:
 async def read_account(store: Store, account_id: str) -> Account | None:
     """The account as stored now."""
     value = await store.client.get(store.keys.account(account_id))
-    return _decode_account(value) if value else None
+    return decode_account(value) if value else None
 
 
 async def add_subscriber(ledger: Ledger, account_id: str, identities: list[str]) -> None:

@@ -29,8 +29,8 @@ from .pipe import Pipe, Words
 log = structlog.get_logger("ocs.store")
 
 _encode = msgspec.json.Encoder().encode
-_decode_account = msgspec.json.Decoder(Account).decode
-_decode_session = msgspec.json.Decoder(Session).decode
+decode_account = msgspec.json.Decoder(Account).decode
+decode_session = msgspec.json.Decoder(Session).decode
 
 OPEN_SESSION_INDEX_MS = 30 * 86_400_000
 """How long the index from Session-Id to account is kept for a session that was opened; a month outlives any session."""
@@ -297,9 +297,9 @@ class Ledger:
         for (work, session), value in zip(wanted, await self._get(names), strict=True):
             try:
                 if session is None:
-                    known[work.account_id] = _Known(_decode_account(value) if value else None)
+                    known[work.account_id] = _Known(decode_account(value) if value else None)
                 elif work.account_id in known:
-                    known[work.account_id].sessions[session] = _decode_session(value) if value else None
+                    known[work.account_id].sessions[session] = decode_session(value) if value else None
             except msgspec.MsgspecError as error:
                 log.warning("stored state cannot be read", account=work.account_id, session=session, error=str(error))
                 self._fail([work], StoreUnavailable(f"what is stored of account {work.account_id} cannot be read"))
@@ -412,9 +412,9 @@ class Ledger:
         """Somebody else changed the account. What is stored now came with the refusal; decide again."""
         self.counters.conflicts += 1
         work = plan.work
-        state = self._known[work.account_id] = _Known(_decode_account(stored[0]) if stored[0] else None)
+        state = self._known[work.account_id] = _Known(decode_account(stored[0]) if stored[0] else None)
         for session_id, value in zip(plan.sessions, stored[1:], strict=True):
-            state.sessions[session_id] = _decode_session(value) if value else None
+            state.sessions[session_id] = decode_session(value) if value else None
         work.tries += 1
         if work.tries >= _TRIES:
             self._fail(

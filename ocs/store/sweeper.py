@@ -5,6 +5,7 @@ Several sweepers may run: what one has closed, the other finds closed.
 """
 
 import asyncio
+import contextlib
 from collections.abc import Callable
 
 import structlog
@@ -45,13 +46,17 @@ async def sweep(ledger: Ledger, now: int) -> int:
     return closed
 
 
-async def sweep_forever(ledger: Ledger, clock: Callable[[], int], every_s: float = 1.0) -> None:
-    """Sweeps until cancelled. A store that is away is tried again."""
-    while True:
+async def sweep_until(stop: asyncio.Event, ledger: Ledger, clock: Callable[[], int], every_s: float = 1.0) -> None:
+    """Sweeps until `stop` is set. A store that is away is tried again.
+
+    Stopped by an event and never cancelled: a cancellation in the middle of a command can be taken for a time-out.
+    """
+    while not stop.is_set():
         try:
             closed = await sweep(ledger, clock())
             if closed:
                 log.info("closed silent sessions", sessions=closed)
         except (RedisError, OSError, StoreUnavailable) as error:
             log.warning("could not look for silent sessions", error=str(error))
-        await asyncio.sleep(every_s)
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(stop.wait(), every_s)
