@@ -2,6 +2,8 @@
 
 Decoding never raises: it returns the message and the list of what is wrong with it. What a declaration does not name is
 kept in `other` when the dictionary knows the AVP or its M flag is clear (RFC 6733 §4.1), and is an error otherwise.
+Work and memory are bounded by the octets of the message, not by what they say: groups are read as deep as they are
+declared, and a message that is nothing but faults is given up.
 """
 
 import enum
@@ -18,13 +20,19 @@ from .avp import FLAG_MANDATORY, FLAG_VENDOR, PADDING, Avp, avp_header
 from .data_types import FORMATS, PayloadFault, Reader, read_text
 from .dictionary import BY_KEY, AvpFacts, facts_of
 from .errors import AvpError, DeclarationError, EncodeError
-from .header import HEADER_LENGTH, Header, read_header
-from .message import ErrorAnswer, Grouped, Message, Request
+from .header import FLAG_ERROR, FLAG_REQUEST, HEADER_LENGTH, Header, read_header
+from .message import ErrorAnswer, Grouped, Message, Request, UnknownRequest
 from .result_codes import ResultCode
 
 _TWO_WORDS = struct.Struct("!II").unpack_from
 _THREE_WORDS = struct.Struct("!III").unpack_from
 _VENDOR_BIT = FLAG_VENDOR << 24
+
+MAX_MESSAGE_LENGTH = 0xFFFFFC
+"""Octets: the largest multiple of 4 that the header's Message Length can say."""
+MAX_FAULTS = 32
+"""Only the first fault of a message is answered (RFC 6733 §7); this many are listed, for people. A message with more is
+given up, so that a megabyte of faults costs little more than a megabyte."""
 
 Errors = list[AvpError]
 GroupReader = Callable[..., Grouped]
@@ -57,15 +65,15 @@ def _split(annotation: Any) -> tuple[Any, bool]:
 
 
 _INT_CODES = {
-    "Unsigned32": "I", "Integer32": "i", "Enumerated": "i", "Time": "I", "Unsigned64": "Q", "Integer64": "q",
+    "Unsigned32": "I", "Integer32": "i", "Enumerated": "i", "Unsigned64": "Q", "Integer64": "q",
 }  # fmt: skip
-_INT_WIDTH = {name: struct.calcsize("!" + code) for name, code in _INT_CODES.items()}
+_LEAST_LENGTH = {name: len(zero) for (name, _), (_, _, zero) in FORMATS.items()}
 
 
 def _writer(facts: AvpFacts, encode: Callable[[Any], bytes]) -> Callable[[Any], bytes]:
     """Value to whole AVP. What is the same for every value is made once."""
     code, vendor, flags, data_type = facts.code, facts.vendor, facts.flags, facts.data_type
-    if data_type in _INT_CODES and data_type != "Time":
+    if data_type in _INT_CODES:
         # One C call for header and value together.
         whole = struct.Struct(("!III" if vendor else "!II") + _INT_CODES[data_type])
         words = (code, flags << 24 | whole.size, vendor) if vendor else (code, flags << 24 | whole.size)
@@ -131,7 +139,7 @@ def _store(field: _Field) -> "str | _Store":
     if facts.data_type == "Unsigned32" and not facts.vendor and not repeats and field.enumeration is None:
         return attribute
     if field.group is not None:
-        read_group = _shared(field.group) if field.group.shared else compile_class(field.group).read
+        read_group = _shared_reader(field.group) if field.group.shared else compile_class(field.group).read
 
         def store_group(
             message: bytes, start: int, stop: int, flags: int, errors: Errors, values: dict[str, Any]
@@ -178,30 +186,57 @@ def _store(field: _Field) -> "str | _Store":
 
 _SHARED_ENTRIES = 20_000
 _SHARED_LENGTH = 512
+_SHARED_OCTETS = 1 << 22
 
 
-def _shared(group: type[Grouped]) -> GroupReader:
+@functools.cache
+def _shared_reader(group: type[Grouped]) -> GroupReader:
     """A reader that gives the same object for the same octets.
 
     A gateway repeats who the subscriber is and where in every request of a session: a third of a CCR's decoding.
-    Bounded in entries and in octets an entry, so that it holds some 20 MB at the most; full, it starts anew.
+    Bounded in entries, in octets an entry and in octets of all entries; full, it starts anew. An object takes some 8
+    times its octets as gateways fill it, and 14 times at the worst: 60 MB a class. What has a fault is not kept.
     """
+    _check_frozen(group)
     read = compile_class(group).read
     known: dict[bytes, Grouped] = {}
+    octets_held = 0
 
     def read_shared(message: bytes, start: int, stop: int, errors: Errors) -> Grouped:
+        nonlocal octets_held
         octets = message[start:stop]
         value = known.get(octets)
         if value is None:
             seen = len(errors)
             value = read(message, start, stop, errors)
             if len(errors) == seen and stop - start <= _SHARED_LENGTH:
-                if len(known) >= _SHARED_ENTRIES:
+                if len(known) >= _SHARED_ENTRIES or octets_held >= _SHARED_OCTETS:
                     known.clear()
+                    octets_held = 0
                 known[octets] = value
+                octets_held += stop - start
         return value
 
     return read_shared
+
+
+def _check_frozen(group: type[Grouped]) -> None:
+    """What one request did to a shared object would be seen in the next one."""
+    if not group.__struct_config__.frozen:
+        raise DeclarationError(f"{group.__name__} is shared, or within a shared group: declare it frozen")
+    for field in compile_class(group).fields:
+        if field.group is not None:
+            _check_frozen(field.group)
+
+
+def _note(errors: Errors, code: ResultCode, text: str, failed: Avp | None = None) -> None:
+    if len(errors) >= MAX_FAULTS:
+        raise _TooManyFaults
+    errors.append(AvpError(code, text, failed))
+
+
+class _TooManyFaults(Exception):
+    """Reading on would tell nothing more."""
 
 
 def _refuse_plain(
@@ -210,10 +245,10 @@ def _refuse_plain(
     name, data = BY_KEY[key].name, message[start:stop]
     failed = Avp(key & 0xFFFFFFFF, data, key >> 32, flags)
     if seen_before:
-        errors.append(AvpError(ResultCode.AVP_OCCURS_TOO_MANY_TIMES, f"{name}: occurs more than once", failed))
+        _note(errors, ResultCode.AVP_OCCURS_TOO_MANY_TIMES, f"{name}: occurs more than once", failed)
     else:
         text = f"{name}: {len(data)} octets of data where 4 are due"
-        errors.append(AvpError(ResultCode.INVALID_AVP_LENGTH, text, failed))
+        _note(errors, ResultCode.INVALID_AVP_LENGTH, text, failed)
 
 
 class CompiledClass:
@@ -227,17 +262,26 @@ class CompiledClass:
             for field in msgspec.structs.fields(cls)
             if field.name not in ("header", "other")
         ]
+        self._check_names()
         self.required = [field for field in self.fields if field.required]
         self.read = self._make_reader()
         """The class in those octets. What is wrong is appended to the errors; missing attributes are zero-filled."""
         self.write = self._make_writer()
+
+    def _check_names(self) -> None:
+        attributes: dict[int, str] = {}
+        for field in self.fields:
+            other = attributes.setdefault(field.facts.key, field.attribute)
+            if other != field.attribute:
+                text = f"{other} and {field.attribute} are both {field.facts.name}"
+                raise DeclarationError(f"{self.cls.__name__}: {text}")
 
     def _make_reader(self) -> GroupReader:
         table: dict[int, str | _Store] = {field.facts.key: _store(field) for field in self.fields}
         find = table.get
         required_names = frozenset(field.attribute for field in self.required)
         fill_missing = self._fill_missing
-
+        keep_other = _keep_other if self.cls.keeps_other else _drop_other
         cls = self.cls
 
         def read(message: bytes, position: int, end: int, errors: Errors, header: Header | None = None) -> Grouped:
@@ -255,7 +299,10 @@ class CompiledClass:
                 stop = position + (flags_length & 0xFFFFFF)
                 if flags_length & _VENDOR_BIT:
                     start = position + 12
-                    key |= word << 32
+                    if word:
+                        key |= word << 32
+                    else:  # §4.1.1: Vendor-Id 0 says the same as no Vendor-Id
+                        word = int.from_bytes(message[start : start + 4], "big")
                 else:
                     start = position + 8
                 if stop > end or start > stop:
@@ -265,7 +312,7 @@ class CompiledClass:
                 if type(store) is str and stop - start == 4 and store not in values:
                     values[store] = word
                 elif store is None:
-                    _keep_other(message, key, flags_length >> 24, start, stop, errors, values)
+                    keep_other(message, key, flags_length >> 24, start, stop, errors, values)
                 elif type(store) is str:
                     _refuse_plain(message, key, flags_length >> 24, start, stop, errors, store in values)
                 else:
@@ -273,7 +320,7 @@ class CompiledClass:
                         store(message, start, stop, flags_length >> 24, errors, values)  # type: ignore[operator]
                     except PayloadFault as fault:
                         failed = Avp(key & 0xFFFFFFFF, message[start:stop], key >> 32, flags_length >> 24)
-                        errors.append(AvpError(fault.result_code, f"{BY_KEY[key].name}: {fault.text}", failed))
+                        _note(errors, fault.result_code, f"{BY_KEY[key].name}: {fault.text}", failed)
                 position = stop + (-stop & 3)
             if required_names and not required_names <= values.keys():
                 fill_missing(errors, values)
@@ -288,61 +335,74 @@ class CompiledClass:
             facts = field.facts
             # An AVP that is there but faulty has been reported already; RFC 6733 §7: only the first fault counts.
             failed = Avp(facts.code, field.zero, facts.vendor, facts.flags)
-            errors.append(AvpError(ResultCode.MISSING_AVP, f"{facts.name} is missing", failed))
+            _note(errors, ResultCode.MISSING_AVP, f"{facts.name} is missing", failed)
             if field.group is not None:
                 value: Any = compile_class(field.group).read(b"", 0, 0, [])
             elif field.enumeration is not None:
                 value = next(iter(field.enumeration))
             else:
-                value = _zero_value(field)
+                assert field.read is not None
+                value = field.read(field.zero, 0, len(field.zero))
             values[field.attribute] = [value] if field.repeats else value
 
     def _make_writer(self) -> Callable[[Any], bytes]:
         writers = [_many(field.write) if field.repeats else field.write for field in self.fields]
-        names = [field.facts.name for field in self.fields]
-        if not names:
-            return lambda group: b"".join([avp.to_bytes() for avp in group.other])
         get = operator.attrgetter(*[field.attribute for field in self.fields], "other")
+        explain = functools.partial(_explain, self.cls, writers, [field.facts.name for field in self.fields])
+
+        if not writers:
+
+            def write_other(group: Any) -> bytes:
+                try:
+                    return b"".join([avp.to_bytes() for avp in group.other])
+                except _MISTAKES:
+                    raise explain(group) from None
+
+            return write_other
 
         def write(group: Any) -> bytes:
-            *values, other = get(group)
             try:
+                *values, other = get(group)
                 parts = [encode(value) for value, encode in zip(values, writers, strict=True) if value is not None]
-            except (EncodeError, struct.error):
-                raise _explain(values, writers, names) from None
-            if other:
-                parts += [avp.to_bytes() for avp in other]
-            return b"".join(parts)
+                if other:
+                    parts += [avp.to_bytes() for avp in other]
+                return b"".join(parts)
+            except _MISTAKES:
+                raise explain(group) from None
 
         return write
 
 
-def _explain(values: list[Any], writers: list[Callable[[Any], bytes]], names: list[str]) -> EncodeError:
+_MISTAKES = (EncodeError, struct.error, TypeError, ValueError, AttributeError, OverflowError)
+"""What comes of a value that is not what its class declares."""
+
+
+def _explain(cls: type[Grouped], writers: list[Callable[[Any], bytes]], names: list[str], group: Any) -> EncodeError:
     """The error of the first value that cannot be encoded, with the AVP's name."""
-    for value, encode, name in zip(values, writers, names, strict=True):
-        if value is None:
-            continue
+    if not isinstance(group, cls):
+        return EncodeError(f"{group!r} is no {cls.__name__}")
+    attributes = [field.name for field in msgspec.structs.fields(cls) if field.name not in ("header", "other")]
+    for attribute, encode, name in zip(attributes, writers, names, strict=True):
+        value = getattr(group, attribute)
         try:
-            encode(value)
+            if value is not None:
+                encode(value)
         except EncodeError as error:
             return EncodeError(f"{name}: {error}")
-        except struct.error as error:
+        except _MISTAKES as error:
             return EncodeError(f"{name}: {value!r} does not fit: {error}")
-    raise AssertionError("a value failed once and then did not")
+    return EncodeError(f"other: {group.other!r} cannot all be AVPs")
 
 
 def _many(write: Callable[[Any], bytes]) -> Callable[[list[Any]], bytes]:
     def write_all(values: list[Any]) -> bytes:
+        if not values:
+            return b""
+        if not isinstance(values, list):
+            raise EncodeError(f"{values!r} is no list")
         return b"".join([write(value) for value in values])
 
     return write_all
-
-
-def _zero_value(field: _Field) -> Any:
-    try:
-        return field.read(field.zero, 0, len(field.zero)) if field.read else None
-    except PayloadFault:  # an example that is no valid value, e.g. an empty address
-        return ""
 
 
 def _keep_other(
@@ -351,7 +411,7 @@ def _keep_other(
     avp = Avp(key & 0xFFFFFFFF, message[start:stop], key >> 32, flags)
     if flags & FLAG_MANDATORY and key not in BY_KEY:
         text = f"AVP {avp.code} of vendor {avp.vendor} is not known and its M flag is set"
-        errors.append(AvpError(ResultCode.AVP_UNSUPPORTED, text, avp))
+        _note(errors, ResultCode.AVP_UNSUPPORTED, text, avp)
     others = values.get("other")
     if others is None:
         values["other"] = [avp]
@@ -359,10 +419,15 @@ def _keep_other(
         others.append(avp)
 
 
+def _drop_other(*_: object) -> None:
+    """For a class that does not keep what it does not declare."""
+
+
 def _short(message: bytes, position: int, end: int, errors: Errors) -> None:
-    code = int.from_bytes(message[position : min(position + 4, end)].ljust(4, b"\0"), "big")
+    """§7.1.5, 5014: what there is of the header, padded with zeros."""
+    code, flags_length = _TWO_WORDS(message[position:end].ljust(8, b"\0"))
     text = f"{end - position} octets left where an AVP header of 8 is due"
-    errors.append(AvpError(ResultCode.INVALID_AVP_LENGTH, text, Avp(code, b"")))
+    _note(errors, ResultCode.INVALID_AVP_LENGTH, text, Avp(code, b"", 0, flags_length >> 24))
 
 
 def _bad_length(message: bytes, position: int, end: int, errors: Errors) -> None:
@@ -374,12 +439,12 @@ def _bad_length(message: bytes, position: int, end: int, errors: Errors) -> None
         vendor = _THREE_WORDS(message, position)[2]
     facts = BY_KEY.get(vendor << 32 | code)
     name = facts.name if facts else f"AVP {code}"
-    least = _INT_WIDTH.get(facts.data_type, 0) if facts else 0
+    least = _LEAST_LENGTH.get(facts.data_type, 0) if facts else 0
     if position + length > end:
         text = f"{name}: AVP Length {length} goes {position + length - end} octets past the end"
     else:
         text = f"{name}: AVP Length {length} is shorter than its own header"
-    errors.append(AvpError(ResultCode.INVALID_AVP_LENGTH, text, Avp(code, bytes(least), vendor, flags)))
+    _note(errors, ResultCode.INVALID_AVP_LENGTH, text, Avp(code, bytes(least), vendor, flags))
 
 
 def _put_into_group(errors: Errors, first: int, facts: AvpFacts, flags: int) -> None:
@@ -402,7 +467,9 @@ def compile_class(cls: type[Grouped]) -> CompiledClass:
 
 
 class Decoded(typing.NamedTuple):
-    """A received message: a `Message`. `message` is None when no class is known for it (then `errors` says why)."""
+    """A received message: a `Message`. Where `errors` says that it cannot be read at all (no class is known for it, or it
+    has too many faults), `message` is an UnknownRequest, for a request, or None, for an answer.
+    """
 
     header: Header
     message: Any
@@ -416,6 +483,7 @@ class Registry:
         self._classes: dict[tuple[int, int, bool], GroupReader] = {}
         self._applications: set[int] = set()
         self._error_answer = compile_class(ErrorAnswer).read
+        self._unknown_request = compile_class(UnknownRequest).read
         self.add(*classes)
 
     def add(self, *classes: type[Message]) -> None:
@@ -427,22 +495,34 @@ class Registry:
                 self.add(cls.answer_class)
 
     def decode(self, frame: bytes) -> Decoded:
-        """The message in one complete frame, and everything that is wrong with it. Never raises on received octets."""
+        """The message in one complete frame (at least 20 octets), and what is wrong with it, first things first.
+
+        Never raises on received octets.
+        """
         header = read_header(frame)
         errors: Errors = []
         flags = header.flags
-        is_request = flags & 0x80 != 0
-        if flags & 0x20:
-            if is_request:
-                text = "a request with the E flag set"
-                errors.append(AvpError(ResultCode.INVALID_HDR_BITS, text))
-            else:
-                return Decoded(header, self._error_answer(frame, HEADER_LENGTH, len(frame), errors, header), errors)
+        is_request = flags & FLAG_REQUEST != 0
         read = self._classes.get((header.application_id, header.command_code, is_request))
-        if read is None:
+        if flags & FLAG_ERROR:
+            if is_request:
+                errors.append(AvpError(ResultCode.INVALID_HDR_BITS, "a request with the E flag set"))
+            else:
+                read = self._error_answer
+        if read is not None:
+            try:
+                return Decoded(header, read(frame, HEADER_LENGTH, len(frame), errors, header), errors)
+            except _TooManyFaults:
+                pass
+        else:
             errors.append(self._unknown(header))
-            return Decoded(header, None, errors)
-        return Decoded(header, read(frame, HEADER_LENGTH, len(frame), errors, header), errors)
+        return Decoded(header, self._read_unknown(frame, header) if is_request else None, errors)
+
+    def _read_unknown(self, frame: bytes, header: Header) -> Grouped:
+        try:
+            return self._unknown_request(frame, HEADER_LENGTH, len(frame), [], header)
+        except _TooManyFaults:
+            return UnknownRequest(header=header)
 
     def _unknown(self, header: Header) -> AvpError:
         if header.application_id in self._applications:
@@ -454,4 +534,10 @@ class Registry:
 def encode(message: Message) -> bytes:
     """The message as octets, header included. Raises EncodeError naming the AVP whose value does not fit."""
     body = compile_class(type(message)).write(message)
-    return message.header.to_bytes(HEADER_LENGTH + len(body)) + body
+    length = HEADER_LENGTH + len(body)
+    if length > MAX_MESSAGE_LENGTH:
+        raise EncodeError(f"{type(message).__name__} takes {length} octets; {MAX_MESSAGE_LENGTH} can be sent")
+    try:
+        return message.header.to_bytes(length) + body
+    except struct.error as error:
+        raise EncodeError(f"{message.header!r} does not fit: {error}") from None

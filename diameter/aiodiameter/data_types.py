@@ -111,7 +111,7 @@ def _write_packed(packer: struct.Struct, kind: str) -> Callable[[int], bytes]:
     def write(value: int) -> bytes:
         try:
             return packer.pack(value)
-        except struct.error:
+        except (struct.error, OverflowError):
             raise EncodeError(f"{value!r} does not fit {kind}") from None
 
     return write
@@ -132,6 +132,8 @@ def write_text(value: str) -> bytes:
 
 def write_time(value: int) -> bytes:
     """`value`: seconds since 1970, between 1968-01-20 and 2104-02-26 (the two eras that 32 bits can tell apart)."""
+    if not isinstance(value, int):
+        raise EncodeError(f"{value!r} is no number of whole seconds")
     seconds = value + NTP_TO_UNIX_S
     if not _ERA_1_FROM <= seconds < _ERA_S + _ERA_1_FROM:
         raise EncodeError(f"{value!r} s since 1970 is outside what Time can carry")
@@ -139,14 +141,18 @@ def write_time(value: int) -> bytes:
 
 
 def write_address(value: str) -> bytes:
+    if not isinstance(value, str):
+        raise EncodeError(f"{value!r} is not an address's text")
     try:
         address = ipaddress.ip_address(value)
     except ValueError:
-        family, _, data = str(value).partition(":")
+        family, _, data = value.partition(":")
         try:
-            return int(family).to_bytes(2, "big") + bytes.fromhex(data)
-        except (ValueError, OverflowError):
+            octets = int(family).to_bytes(2, "big") + bytes.fromhex(data)
+            read_address(octets, 0, len(octets))
+        except (ValueError, OverflowError, PayloadFault):
             raise EncodeError(f"{value!r} is neither an IP address nor family:hex") from None
+        return octets
     return (_ADDRESS_IPV4 if address.version == 4 else _ADDRESS_IPV6) + address.packed
 
 

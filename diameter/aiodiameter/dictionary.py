@@ -54,6 +54,11 @@ _SUPPLEMENT = (
     _f("Error-Message", 281, "UTF8String", False),
     _f("Result-Code", 268, "Unsigned32", True),
     _f("Experimental-Result-Code", 298, "Unsigned32", True),
+    # RFC 8506 §8, table: M may be set on these and need not be. Gateways leave it off, and who does not know them may
+    # ignore them.
+    _f("User-Equipment-Info", 458, "Grouped", False),
+    _f("User-Equipment-Info-Type", 459, "Enumerated", False),
+    _f("User-Equipment-Info-Value", 460, "OctetString", False),
     # RFC 8506 §8.52 to §8.68: the extended forms, which the library does not have.
     _f("User-Equipment-Info-Extension", 653, "Grouped", False),
     _f("User-Equipment-Info-IMEISV", 654, "OctetString", False),
@@ -74,9 +79,9 @@ _SUPPLEMENT = (
     _f("QoS-Final-Unit-Indication", 669, "Grouped", False),
 )
 
+# The library's Enumerated is its Integer32 by another name, and so appears here as Integer32: the same on the wire.
 _LIBRARY_TYPES = {
     "AvpAddress": "Address",
-    "AvpEnumerated": "Enumerated",
     "AvpFloat32": "Float32",
     "AvpFloat64": "Float64",
     "AvpGrouped": "Grouped",

@@ -20,7 +20,9 @@ class Framer:
 
     def __init__(self, max_length: int = DEFAULT_MAX_LENGTH) -> None:
         self.max_length = max_length
-        self._rest = b""
+        self._rest = bytearray()
+        self._wanted = 0
+        """Octets that `_rest` needs before anything more can be told."""
         self._fault: FramingError | None = None
 
     @property
@@ -36,23 +38,32 @@ class Framer:
         """
         if self._fault is not None:
             raise self._fault
-        if self._rest:
-            data = self._rest + data
+        rest = self._rest
+        if rest:
+            if len(rest) + len(data) < self._wanted:
+                rest += data  # in place: a message that comes octet by octet is not copied as often
+                return []
+            data = b"".join((rest, data))
         position, available = 0, len(data)
+        wanted = 4
         messages: list[bytes] = []
         while available - position >= 4:
             length = int.from_bytes(data[position + 1 : position + 4], "big")
             if data[position] != VERSION or length < HEADER_LENGTH or length & 3 or length > self.max_length:
                 self._fault = self._describe(data[position], length, data[position : position + 64])
-                self._rest = b""
+                self._rest = bytearray()
                 if messages:
                     return messages
                 raise self._fault
             if available - position < length:
+                wanted = length
                 break
             messages.append(data[position : position + length])
             position += length
-        self._rest = data[position:]
+            wanted = 4
+        if rest or position < available:
+            self._rest = bytearray(data[position:])
+            self._wanted = wanted
         return messages
 
     @property

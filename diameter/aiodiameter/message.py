@@ -40,7 +40,10 @@ class Grouped(msgspec.Struct, kw_only=True, omit_defaults=True, rename=_avp_name
 
     shared: ClassVar[bool] = False
     """Whether messages that hold this group in the same octets share one decoded object: for groups that say who and
-    where, which a client repeats in each request. A received message must not be changed."""
+    where, which a client repeats in each request. Such a group has to be declared frozen, as all groups in it; its
+    lists must not be changed."""
+    keeps_other: ClassVar[bool] = True
+    """Whether AVPs that are not declared are kept in `other`."""
 
     other: list[Avp] = []
 
@@ -85,6 +88,8 @@ class Request(Message, kw_only=True, rename=_avp_name):
         rest, by attribute. A 3xxx code sets the E bit, and only the answer-message grammar of §7.2 applies.
         """
         fields: dict[str, Any] = {name: getattr(self, name) for name in _copied(type(self), self.answer_class)}
+        if not fields.get("session_id", True):
+            fields["session_id"] = None  # the request had none, or one that no text can hold: there is none to repeat
         fields.update(avps, origin_host=origin_host, origin_realm=origin_realm)
         if result_code is not None:
             fields["result_code"] = result_code
@@ -142,6 +147,21 @@ class ErrorAnswer(Answer, kw_only=True, rename=_avp_name):
     proxy_info: list[ProxyInfo] = []
 
 
+class UnknownRequest(Request, kw_only=True, rename=_avp_name):
+    """What the answer needs of a request that cannot be read (RFC 6733 §6.2, §7.2)."""
+
+    keeps_other: ClassVar[bool] = False
+    command_code: ClassVar[int] = 0
+    name: ClassVar[str] = "unknown request"
+    answer_class: ClassVar[type[Answer]] = ErrorAnswer
+
+    session_id: str | None = None
+    proxy_info: list[ProxyInfo] = []
+
+    def __post_init__(self) -> None:
+        """Its header is always the received one, whatever it says."""
+
+
 def error_answer(
     header: Header,
     message: Message | None,
@@ -156,7 +176,7 @@ def error_answer(
     """
     if isinstance(message, Request) and not result_code.is_protocol_error:
         return message.answer(result_code, origin_host=origin_host, origin_realm=origin_realm, **avps)
-    session_id = getattr(message, "session_id", None)
+    session_id = getattr(message, "session_id", None) or None
     flags = (header.flags & FLAG_PROXIABLE) | (FLAG_ERROR if result_code.is_protocol_error else 0)
     return ErrorAnswer(
         header=answer_header(header, flags),
@@ -170,6 +190,6 @@ def error_answer(
 
 
 __all__ = [
-    "Answer", "Avp", "ErrorAnswer", "FailedAvp", "Grouped", "Message", "ProxyInfo", "Request", "answer_header",
-    "avp", "error_answer",
+    "Answer", "Avp", "ErrorAnswer", "FailedAvp", "Grouped", "Message", "ProxyInfo", "Request", "UnknownRequest",
+    "answer_header", "avp", "error_answer",
 ]  # fmt: skip

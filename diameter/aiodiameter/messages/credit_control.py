@@ -157,7 +157,7 @@ class MultipleServicesCreditControl(Grouped, kw_only=True):
     reporting_reason: int | None = None
 
 
-class SubscriptionId(Grouped, kw_only=True):
+class SubscriptionId(Grouped, kw_only=True, frozen=True):
     """Subscription-Id (§8.46)."""
 
     shared: ClassVar[bool] = True
@@ -166,7 +166,7 @@ class SubscriptionId(Grouped, kw_only=True):
     subscription_id_data: str
 
 
-class UserEquipmentInfo(Grouped, kw_only=True):
+class UserEquipmentInfo(Grouped, kw_only=True, frozen=True):
     """User-Equipment-Info (§8.49)."""
 
     shared: ClassVar[bool] = True
@@ -175,7 +175,7 @@ class UserEquipmentInfo(Grouped, kw_only=True):
     user_equipment_info_value: bytes
 
 
-class PsInformation(Grouped, kw_only=True):
+class PsInformation(Grouped, kw_only=True, frozen=True):
     """PS-Information (TS 32.299 §7.2.158): the data bearer that is charged. Only what charging looks at is named."""
 
     charging_id: bytes | None = avp("3GPP-Charging-Id")
@@ -194,7 +194,7 @@ class PsInformation(Grouped, kw_only=True):
     user_equipment_info: UserEquipmentInfo | None = None
 
 
-class ServiceInformation(Grouped, kw_only=True):
+class ServiceInformation(Grouped, kw_only=True, frozen=True):
     """Service-Information (TS 32.299 §7.2.192)."""
 
     shared: ClassVar[bool] = True
