@@ -1,0 +1,23 @@
+"""The commands and their options."""
+
+import typer
+
+from . import account, audit, check, demo, explain, serve, simulate
+
+app = typer.Typer(
+    name="ocs",
+    help="Octroi, an online charging server for mobile virtual operators.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+app.command("demo")(demo.demo)
+app.command("serve")(serve.serve)
+app.command("simulate")(simulate.simulate)
+app.add_typer(account.subscriber, name="subscriber")
+app.command("top-up")(account.top_up)
+app.add_typer(account.show, name="show")
+app.command("explain")(explain.explain)
+app.command("audit")(audit.audit_command)
+app.command("check")(check.check)
+app.command("cdr-writer", hidden=True)(serve.cdr_writer)

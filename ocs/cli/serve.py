@@ -1,0 +1,129 @@
+"""`ocs serve`: runs the server, and the process that writes its CDRs, until told to stop."""
+
+import asyncio
+import signal
+from pathlib import Path
+from typing import Annotated
+
+import structlog
+import typer
+
+from ocs.cdr.writer import run_writer
+from ocs.config import Address, Config
+from ocs.rating.catalogue import Catalogue
+from ocs.samples import sample
+from ocs.server import OpenStore, Server
+from ocs.store.connection import masked
+
+from .common import (
+    ConfigOption,
+    DataOption,
+    Failure,
+    StoreOption,
+    child_environment,
+    own_command,
+    read_catalogue,
+    read_config,
+    run,
+    set_up_logging,
+    wait_for_signal,
+)
+
+log = structlog.get_logger("ocs")
+
+_CDR_RESTART_S = 2.0
+
+
+def serve(
+    config: ConfigOption = None,
+    dev: Annotated[
+        bool, typer.Option("--dev", help="For the first hour: loopback, sample catalogue, any peer on this machine.")
+    ] = False,
+    host: Annotated[str | None, typer.Option(help="Origin-Host, this server's identity.")] = None,
+    realm: Annotated[str | None, typer.Option(help="Origin-Realm.")] = None,
+    port: Annotated[int | None, typer.Option(help="Diameter port on 127.0.0.1 (with --dev).", min=0, max=65535)] = None,
+    metrics_port: Annotated[int | None, typer.Option(help="Metrics port on 127.0.0.1.", min=0, max=65535)] = None,
+    catalogue: Annotated[Path | None, typer.Option(help="Catalogue file.")] = None,
+    data: DataOption = None,
+    store: StoreOption = None,
+    cdr: Annotated[bool, typer.Option(help="Write CDRs.")] = True,
+) -> None:
+    """Run the charging server. SIGTERM or Ctrl-C stops it: what is in flight is answered, nothing is lost."""
+    if dev and config is not None:
+        raise Failure("--dev brings its own configuration; use it without --config")
+    if port is not None and not dev:
+        raise Failure("--port goes with --dev; otherwise diameter.listen of the configuration says where to listen")
+    settings = read_config(sample("ocs.yaml") if dev else config, data, store)
+    settings = _with_options(settings, dev, host, realm, port, metrics_port, catalogue)
+    sold = read_catalogue(settings)
+    set_up_logging(settings.log)
+    run(_serve(settings, sold, with_cdr=cdr))
+
+
+def _with_options(
+    config: Config,
+    dev: bool,
+    host: str | None,
+    realm: str | None,
+    port: int | None,
+    metrics_port: int | None,
+    catalogue: Path | None,
+) -> Config:
+    diameter: dict[str, object] = {}
+    if dev:
+        diameter |= {"peers": (), "unknown_peers": "loopback"}
+        diameter["listen"] = (Address("127.0.0.1", 3868 if port is None else port),)
+    if host is not None:
+        diameter["host"] = host
+    if realm is not None:
+        diameter["realm"] = realm
+    changes: dict[str, object] = {"diameter": config.diameter.model_copy(update=diameter)}
+    if metrics_port is not None:
+        changes["metrics"] = config.metrics.model_copy(update={"listen": Address("127.0.0.1", metrics_port)})
+    if catalogue is not None:
+        changes["charging"] = config.charging.model_copy(update={"catalogue": catalogue})
+    return config.model_copy(update=changes)
+
+
+async def _serve(config: Config, catalogue: Catalogue, *, with_cdr: bool) -> None:
+    async with OpenStore(config) as store:
+        url = config.store.url
+        where = f"embedded in {config.store.data}" if url is None else masked(url.get_secret_value())
+        say = log.info if "every answer is on disk" in store.durability else log.warning
+        say("store is open", server=store.server, where=where, durability=store.durability)
+        server = Server(config, catalogue, store)
+        await server.start()
+        writer = asyncio.create_task(_keep_cdr_writer(config)) if with_cdr else None
+        for address, port in server.addresses:
+            log.info("ready", diameter=f"{address}:{port}", host=config.diameter.host, realm=config.diameter.realm,
+                     catalogue=catalogue.id, metrics=f"http://127.0.0.1:{server.metrics_port}/metrics")  # fmt: skip
+        await wait_for_signal(signal.SIGTERM, signal.SIGINT)
+        log.info("stopping")
+        await server.stop()
+        if writer is not None:
+            writer.cancel()
+            await asyncio.gather(writer, return_exceptions=True)
+        log.info("stopped")
+
+
+async def _keep_cdr_writer(config: Config) -> None:
+    """The CDR writer in a process of its own, so that it never keeps a request waiting; started again if it ends."""
+    while True:
+        process = await asyncio.create_subprocess_exec(
+            *own_command("cdr-writer"), env=child_environment(config), start_new_session=True
+        )
+        try:
+            code = await process.wait()
+        except asyncio.CancelledError:
+            process.terminate()
+            await process.wait()
+            raise
+        log.error("the CDR writer ended; starting it again", exit_code=code, seconds=_CDR_RESTART_S)
+        await asyncio.sleep(_CDR_RESTART_S)
+
+
+def cdr_writer(config: ConfigOption = None) -> None:
+    """Write CDRs from the event streams (`ocs serve` starts this)."""
+    settings = read_config(config, None, None)
+    set_up_logging(settings.log)
+    run(run_writer(settings))
