@@ -116,6 +116,11 @@ class DiameterConfig(Section):
         default=1024 * 1024,
         description="The largest message that is read; a larger one closes the connection.",
     )
+    any_destination_host: bool = Field(
+        default=False,
+        description="Whether requests are served that name another Destination-Host; some gateways keep an old one. "
+        "Otherwise they are answered 3002 (UNABLE_TO_DELIVER).",
+    )
     peers: Annotated[tuple[PeerConfig, ...], AfterValidator(_hosts_once)] = Field(
         default=(), description="The gateways that may connect."
     )

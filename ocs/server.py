@@ -92,6 +92,7 @@ class Server:
                 watchdog_interval_s=diameter.watchdog_s,
                 max_in_flight=diameter.max_in_flight_per_peer,
                 max_message_octets=diameter.max_message_octets,
+                any_destination_host=diameter.any_destination_host,
             ),
             admit=self._admit,
         )

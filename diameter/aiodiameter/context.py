@@ -68,7 +68,7 @@ class Context:
         """Accepted connections that exist."""
         self._admit = admit
         realms = frozenset((identity.realm,)) if settings.served_realms is None else settings.served_realms
-        self._addressee = Addressee(identity.host, realms)
+        self._addressee = Addressee(identity.host, realms, settings.any_destination_host)
         # §3: the clock's low 12 bits on top, then a random number, so that a restart does not repeat identifiers.
         self._end_to_end = (int(time.time()) & 0xFFF) << 20 | random.getrandbits(20)
 

@@ -16,10 +16,13 @@ Handler = Callable[[Any, "Peer"], Outcome]
 
 
 class Addressee:
-    """Who we are, for the checks of §6.1.4. `realms` is empty if any Destination-Realm will do."""
+    """Who we are, for the checks of §6.1.4. `realms` is empty if any Destination-Realm will do, `any_host` is set if any
+    Destination-Host will: some gateways go on naming the node that answered in their configuration's youth.
+    """
 
-    def __init__(self, host: str, realms: frozenset[str]) -> None:
+    def __init__(self, host: str, realms: frozenset[str], any_host: bool = False) -> None:
         self.host = host
+        self.any_host = any_host
         self.host_key = identity_key(host)
         self.realms = realms
         self.realm_keys = frozenset(identity_key(realm) for realm in realms)
@@ -35,7 +38,7 @@ class Route:
         self.handler = handler
         self.key = (request_class.application_id, request_class.command_code)
         self._addressee = addressee
-        self._has_host = "destination_host" in fields
+        self._has_host = "destination_host" in fields and not addressee.any_host
         self._has_realm = "destination_realm" in fields and bool(addressee.realms)
         self._has_records = "route_record" in fields
         self._has_application = "auth_application_id" in fields

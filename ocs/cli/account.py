@@ -74,12 +74,13 @@ def _purchases(offers: list[str] | None, money: str | None, name: str | None = N
     commands: list[Command] = []
     key = name or uuid.uuid4().hex
     if money is not None:
-        commands.append(CreditMoney(key, _money(money)))
+        commands.append(CreditMoney(key, parse_money(money)))
     commands += [BuyOffer(f"{key}-{number}", offer) for number, offer in enumerate(offers or [])]
     return commands
 
 
-def _money(text: str) -> int:
+def parse_money(text: str) -> int:
+    """An amount of money from the command line, in millionths. Raises Failure."""
     try:
         return parse_money_micro(text)
     except UnitError as error:

@@ -13,7 +13,7 @@ app = typer.Typer(
 )
 app.command("demo")(demo.demo)
 app.command("serve")(serve.serve)
-app.command("simulate")(simulate.simulate)
+app.command("simulate")(simulate.simulate_command)
 app.add_typer(account.subscriber, name="subscriber")
 app.command("top-up")(account.top_up)
 app.add_typer(account.show, name="show")

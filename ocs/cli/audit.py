@@ -3,7 +3,7 @@
 import typer
 from rich.table import Table
 
-from ocs.audit import Audit, CdrSums, audit, compare, read_cdrs
+from ocs.audit import Audit, CdrSums, audit, compare
 from ocs.explain.words import quantity
 from ocs.rating.catalogue import Unit
 
@@ -46,6 +46,3 @@ def check_cdrs(result: Audit, sums: CdrSums) -> list[str]:
     else:
         out.print(f"{sums.records} CDRs in {sums.files} files add up to the same, each once")
     return problems
-
-
-__all__ = ["audit_command", "check_cdrs", "print_proof", "read_cdrs"]

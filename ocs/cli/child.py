@@ -25,9 +25,15 @@ class ServerProcess:
         self._reader: asyncio.Task[None] | None = None
         self._ready: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
+    @property
+    def pid(self) -> int:
+        """Of the running server."""
+        assert self._process is not None
+        return self._process.pid
+
     async def start(self, *options: str) -> None:
         """Returns when the server takes connections. Raises Failure with its last words when it does not come up."""
-        words = own_command("serve", "--dev", "--port", "0", "--metrics-port", "0", *options)
+        words = own_command("serve", "--dev", "--port", "0", "--metrics-port", "0", "--with-parent", *options)
         self._process = await asyncio.create_subprocess_exec(
             *words, env=self._environment, stderr=asyncio.subprocess.PIPE, start_new_session=True
         )

@@ -1,6 +1,7 @@
 """`ocs serve`: runs the server, and the process that writes its CDRs, until told to stop."""
 
 import asyncio
+import os
 import signal
 from pathlib import Path
 from typing import Annotated
@@ -47,6 +48,7 @@ def serve(
     data: DataOption = None,
     store: StoreOption = None,
     cdr: Annotated[bool, typer.Option(help="Write CDRs.")] = True,
+    with_parent: Annotated[bool, typer.Option("--with-parent", hidden=True)] = False,
 ) -> None:
     """Run the charging server. SIGTERM or Ctrl-C stops it: what is in flight is answered, nothing is lost."""
     if dev and config is not None:
@@ -57,7 +59,7 @@ def serve(
     settings = _with_options(settings, dev, host, realm, port, metrics_port, catalogue)
     sold = read_catalogue(settings)
     set_up_logging(settings.log)
-    run(_serve(settings, sold, with_cdr=cdr))
+    run(_serve(settings, sold, with_cdr=cdr, with_parent=with_parent))
 
 
 def _with_options(
@@ -71,7 +73,7 @@ def _with_options(
 ) -> Config:
     diameter: dict[str, object] = {}
     if dev:
-        diameter |= {"peers": (), "unknown_peers": "loopback"}
+        diameter |= {"peers": (), "unknown_peers": "loopback", "any_destination_host": True}
         diameter["listen"] = (Address("127.0.0.1", 3868 if port is None else port),)
     if host is not None:
         diameter["host"] = host
@@ -85,7 +87,7 @@ def _with_options(
     return config.model_copy(update=changes)
 
 
-async def _serve(config: Config, catalogue: Catalogue, *, with_cdr: bool) -> None:
+async def _serve(config: Config, catalogue: Catalogue, *, with_cdr: bool, with_parent: bool) -> None:
     async with OpenStore(config) as store:
         url = config.store.url
         where = f"embedded in {config.store.data}" if url is None else masked(url.get_secret_value())
@@ -97,13 +99,24 @@ async def _serve(config: Config, catalogue: Catalogue, *, with_cdr: bool) -> Non
         for address, port in server.addresses:
             log.info("ready", diameter=f"{address}:{port}", host=config.diameter.host, realm=config.diameter.realm,
                      catalogue=catalogue.id, metrics=f"http://127.0.0.1:{server.metrics_port}/metrics")  # fmt: skip
+        watch = asyncio.create_task(_stop_with_parent()) if with_parent else None
         await wait_for_signal(signal.SIGTERM, signal.SIGINT)
+        if watch is not None:
+            watch.cancel()
         log.info("stopping")
         await server.stop()
         if writer is not None:
             writer.cancel()
             await asyncio.gather(writer, return_exceptions=True)
         log.info("stopped")
+
+
+async def _stop_with_parent() -> None:
+    """Stops this process when the one that started it has gone, however that happened."""
+    parent = os.getppid()
+    while os.getppid() == parent:  # noqa: ASYNC110  (nobody tells a process that its parent has gone)
+        await asyncio.sleep(0.5)
+    signal.raise_signal(signal.SIGTERM)
 
 
 async def _keep_cdr_writer(config: Config) -> None:

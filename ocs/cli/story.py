@@ -104,9 +104,7 @@ class Story:
             cc_request_type=kind,
             cc_request_number=self._number,
             subscription_id=[
-                SubscriptionId(
-                    subscription_id_type=SubscriptionIdType.END_USER_E164, subscription_id_data=MSISDN
-                )
+                SubscriptionId(subscription_id_type=SubscriptionIdType.END_USER_E164, subscription_id_data=MSISDN)
             ],
             multiple_services_indicator=1,
             multiple_services_credit_control=[block],

@@ -38,6 +38,12 @@ def test_any_realm_will_do_where_none_is_named() -> None:
     assert route.misdelivery(ccr(destination_realm="elsewhere.example")) is None
 
 
+def test_any_host_will_do_where_the_settings_say_so() -> None:
+    route = Route(CreditControlRequest, grant, Addressee("ocs.example.org", frozenset(("example.org",)), any_host=True))
+    assert route.misdelivery(ccr(destination_host="ocs-before-last.example.org")) is None
+    assert route.misdelivery(ccr(destination_realm="elsewhere.example")) is ResultCode.REALM_NOT_SERVED
+
+
 def test_a_request_without_destination_is_for_whoever_gets_it() -> None:
     request = DeviceWatchdogRequest(origin_host="a", origin_realm="b")
     assert Route(DeviceWatchdogRequest, grant, HERE).misdelivery(request) is None

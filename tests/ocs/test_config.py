@@ -302,6 +302,7 @@ ONE_OF_EACH = {
     "OCS_METRICS__LISTEN": ("h:1", Address("h", 1)),
     "OCS_LOG__LEVEL": ("debug", "debug"),
     "OCS_LOG__FORMAT": ("json", "json"),
+    "OCS_DIAMETER__ANY_DESTINATION_HOST": ("true", True),
 }
 
 
