@@ -179,7 +179,7 @@ class ChargingConfig(Section):
         description="A session that has been silent for twice its validity time and this much more is closed.",
     )
     answers_kept: Annotated[int, count(1, 1000)] = Field(
-        default=6, description="How many answers of a session are kept, to answer a repeated request with the same."
+        default=4, description="How many answers of a session are kept, to answer a repeated request with the same."
     )
     session_retention_s: Annotated[int, duration(0, 30 * DAY_S)] = Field(
         alias="session_retention",

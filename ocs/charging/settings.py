@@ -10,5 +10,5 @@ class Settings(Struct, frozen=True):
     """Added to twice the validity time before a silent session is closed (Tcc, RFC 8506 §13)."""
     idle_session_s: int = 7200
     """Supervision of a session that holds no quota, and so has no validity time."""
-    answers_kept: int = 6
+    answers_kept: int = 4
     """Answers to the last CC-Request-Numbers a session keeps; a client has few requests pending at a time."""
