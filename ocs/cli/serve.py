@@ -3,6 +3,7 @@
 import asyncio
 import os
 import signal
+import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -120,15 +121,22 @@ async def _stop_with_parent() -> None:
 
 
 async def _keep_cdr_writer(config: Config) -> None:
-    """The CDR writer in a process of its own, so that it never keeps a request waiting; started again if it ends."""
+    """The CDR writer in a process of its own, so that it never keeps a request waiting; started again if it ends.
+
+    Closing its standard input tells it to finish, however far it is with starting; a signal could come too early.
+    """
     while True:
         process = await asyncio.create_subprocess_exec(
-            *own_command("cdr-writer"), env=child_environment(config), start_new_session=True
+            *own_command("cdr-writer"),
+            env=child_environment(config),
+            stdin=asyncio.subprocess.PIPE,
+            start_new_session=True,
         )
+        assert process.stdin is not None
         try:
             code = await process.wait()
         except asyncio.CancelledError:
-            process.terminate()
+            process.stdin.close()
             await process.wait()
             raise
         log.error("the CDR writer ended; starting it again", exit_code=code, seconds=_CDR_RESTART_S)
@@ -139,4 +147,22 @@ def cdr_writer(config: ConfigOption = None) -> None:
     """Write CDRs from the event streams (`ocs serve` starts this)."""
     settings = read_config(config, None, None)
     set_up_logging(settings.log)
-    run(run_writer(settings))
+    run(_write_cdrs(settings))
+
+
+async def _write_cdrs(config: Config) -> None:
+    """Until standard input is closed, by the server that stops or by its death."""
+    writer = asyncio.create_task(run_writer(config))
+    await asyncio.sleep(0)  # its signal handlers are there now
+    transport, _ = await asyncio.get_running_loop().connect_read_pipe(_Closing, sys.stdin)
+    try:
+        await writer
+    finally:
+        transport.close()
+
+
+class _Closing(asyncio.Protocol):
+    """Tells this process to finish when nobody holds the other end."""
+
+    def eof_received(self) -> None:
+        signal.raise_signal(signal.SIGTERM)
