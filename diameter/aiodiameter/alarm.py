@@ -11,13 +11,15 @@ class Alarm:
     happens to a watchdog with every message.
     """
 
-    __slots__ = ("_loop", "_ring", "timer")
+    __slots__ = ("_at", "_loop", "_ring", "timer")
 
     def __init__(self, loop: asyncio.AbstractEventLoop, ring: Callable[[], None]) -> None:
         self._loop = loop
         self._ring = ring
-        self.timer: asyncio.TimerHandle | None = None
+        self.timer: asyncio.Handle | None = None
         """What is running, if anything."""
+        self._at = 0.0
+        """When it rings. The timer itself cannot be asked: under uvloop one that is due at once has no `when`."""
 
     def set(self, deadlines: Iterable[float | None]) -> None:
         """Ring at the earliest of these times (of the loop's clock), or before."""
@@ -25,9 +27,10 @@ class Alarm:
         if at is None:
             return
         if self.timer is not None:
-            if self.timer.when() <= at:
+            if self._at <= at:
                 return
             self.timer.cancel()
+        self._at = at
         self.timer = self._loop.call_at(at, self._on_timer)
 
     def cancel(self) -> None:

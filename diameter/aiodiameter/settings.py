@@ -35,7 +35,7 @@ class NodeSettings(msgspec.Struct, frozen=True, kw_only=True):
     """Values of Destination-Realm that are ours. None: the node's own realm. Empty: any."""
 
     any_destination_host: bool = False
-    """Whether a request on a direct connection is for us whatever host it names. RFC 6733 §6.1.4 says it is not (3002)."""
+    """Whether a request is for us whatever host it names. By RFC 6733 §6.1.4 it is not, and is answered 3002."""
 
     max_connections: int = 1024
     """Accepted connections at one time. Each costs a few ten kilobytes idle, and a file descriptor."""

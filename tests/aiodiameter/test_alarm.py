@@ -14,7 +14,7 @@ def test_a_deadline_that_moves_away_costs_no_timer(run: Run[None]) -> None:
         alarm = Alarm(loop, lambda: rung.append(1))
         now = loop.time()
 
-        def timer() -> asyncio.TimerHandle | None:
+        def timer() -> asyncio.Handle | None:
             return alarm.timer
 
         alarm.set([now + 100, None])
@@ -26,6 +26,7 @@ def test_a_deadline_that_moves_away_costs_no_timer(run: Run[None]) -> None:
         assert first is not None
         assert first.cancelled()
         alarm.set([now])
+        alarm.set([now, now + 1])  # a timer that is due at once is of another kind under uvloop
         await until(lambda: rung)
         assert timer() is None
         alarm.set([now + 100])
