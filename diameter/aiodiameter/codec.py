@@ -21,7 +21,7 @@ from .data_types import FORMATS, PayloadFault, Reader, read_text
 from .dictionary import BY_KEY, AvpFacts, facts_of
 from .errors import AvpError, DeclarationError, EncodeError
 from .header import FLAG_ERROR, FLAG_REQUEST, HEADER_LENGTH, Header, read_header
-from .message import ErrorAnswer, Grouped, Message, Request, UnknownRequest
+from .message import ErrorAnswer, FrozenGroup, Grouped, Message, Request, UnknownRequest
 from .result_codes import ResultCode
 
 _TWO_WORDS = struct.Struct("!II").unpack_from
@@ -139,15 +139,17 @@ def _store(field: _Field) -> "str | _Store":
     if facts.data_type == "Unsigned32" and not facts.vendor and not repeats and field.enumeration is None:
         return attribute
     if field.group is not None:
-        read_group = _shared_reader(field.group) if field.group.shared else compile_class(field.group).read
+        read_group = _group_reader(field.group)
 
         def store_group(
             message: bytes, start: int, stop: int, flags: int, errors: Errors, values: dict[str, Any]
         ) -> None:
             seen = len(errors)
-            value = read_group(message, start, stop, errors)
-            if len(errors) > seen:
-                _put_into_group(errors, seen, facts, flags)
+            try:
+                value = read_group(message, start, stop, errors)
+            finally:
+                if len(errors) > seen:
+                    _put_into_group(errors, seen, facts, flags)
             if attribute not in values:
                 values[attribute] = [value] if repeats else value
             elif repeats:
@@ -182,6 +184,22 @@ def _store(field: _Field) -> "str | _Store":
             raise PayloadFault(ResultCode.AVP_OCCURS_TOO_MANY_TIMES, "occurs more than once")
 
     return store_value
+
+
+def _group_reader(group: type[Grouped]) -> GroupReader:
+    if group.shared:
+        return _shared_reader(group)
+    read = compile_class(group).read
+    if not group.quotes:
+        return read
+
+    def read_quoted(message: bytes, start: int, stop: int, _: Errors) -> Grouped:
+        try:
+            return read(message, start, stop, [])
+        except _TooManyFaults:
+            return group()
+
+    return read_quoted
 
 
 _SHARED_ENTRIES = 20_000
@@ -222,8 +240,8 @@ def _shared_reader(group: type[Grouped]) -> GroupReader:
 
 def _check_frozen(group: type[Grouped]) -> None:
     """What one request did to a shared object would be seen in the next one."""
-    if not group.__struct_config__.frozen:
-        raise DeclarationError(f"{group.__name__} is shared, or within a shared group: declare it frozen")
+    if not issubclass(group, FrozenGroup):
+        raise DeclarationError(f"{group.__name__} is shared, or within a shared group: make it a FrozenGroup")
     for field in compile_class(group).fields:
         if field.group is not None:
             _check_frozen(field.group)
@@ -467,8 +485,8 @@ def compile_class(cls: type[Grouped]) -> CompiledClass:
 
 
 class Decoded(typing.NamedTuple):
-    """A received message: a `Message`. Where `errors` says that it cannot be read at all (no class is known for it, or it
-    has too many faults), `message` is an UnknownRequest, for a request, or None, for an answer.
+    """A received message: a `Message`. Where it cannot be read as one (no class is known for it, or it has too many
+    faults; `errors` says so), it is an UnknownRequest for a request and None for an answer.
     """
 
     header: Header

@@ -99,7 +99,7 @@ def read_address(message: bytes, start: int, stop: int) -> str:
     if family == _ADDRESS_IPV4:
         if len(data) != 4:
             raise _wrong_length("6 (IPv4)", start, stop)
-        return "%d.%d.%d.%d" % tuple(data)
+        return f"{data[0]}.{data[1]}.{data[2]}.{data[3]}"
     if family == _ADDRESS_IPV6:
         if len(data) != 16:
             raise _wrong_length("18 (IPv6)", start, stop)

@@ -48,6 +48,11 @@ _SUPPLEMENT = (
     _f("Error-Reporting-Host", 294, "DiameterIdentity", False),
     # TS 32.299 §7.2.175: the AVP's name has no "3GPP-".
     _f("Reporting-Reason", 872, "Enumerated", True, VENDOR_3GPP),
+    # TS 32.299 §7.2, table of AVPs: V and M must be set.
+    _f("Unit-Quota-Threshold", 1226, "Unsigned32", True, VENDOR_3GPP),
+    _f("PDP-Address", 1227, "Address", True, VENDOR_3GPP),
+    _f("SGSN-Address", 1228, "Address", True, VENDOR_3GPP),
+    _f("Event-Charging-TimeStamp", 1258, "Time", True, VENDOR_3GPP),
     # RFC 6733 §4.5: M must not be set on these; Result-Code is unsigned.
     _f("Product-Name", 269, "UTF8String", False),
     _f("Firmware-Revision", 267, "Unsigned32", False),

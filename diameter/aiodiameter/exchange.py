@@ -112,7 +112,8 @@ class Exchange:
     def _send_answer(self, request: Request, answer: Answer) -> None:
         header, own = request.header, answer.header
         if (
-            own.hop_by_hop != header.hop_by_hop
+            own.command_code != header.command_code
+            or own.hop_by_hop != header.hop_by_hop
             or own.end_to_end != header.end_to_end
             or own.flags & _ALL_BUT_ERROR != header.flags & FLAG_PROXIABLE
         ):

@@ -13,7 +13,7 @@ format and M flag. AVPs that the class does not declare are kept in `other`. The
 declaration; nothing here reads or writes octets.
 """
 
-from typing import Any, ClassVar
+from typing import Any, ClassVar, NoReturn
 
 import msgspec
 
@@ -40,12 +40,22 @@ class Grouped(msgspec.Struct, kw_only=True, omit_defaults=True, rename=_avp_name
 
     shared: ClassVar[bool] = False
     """Whether messages that hold this group in the same octets share one decoded object: for groups that say who and
-    where, which a client repeats in each request. Such a group has to be declared frozen, as all groups in it; its
-    lists must not be changed."""
+    where, which a client repeats in each request. Such a group has to be a FrozenGroup, as all groups in it."""
     keeps_other: ClassVar[bool] = True
     """Whether AVPs that are not declared are kept in `other`."""
+    quotes: ClassVar[bool] = False
+    """Whether what is in it is quoted, not said: whatever is wrong there is no fault of the message."""
 
     other: list[Avp] = []
+
+
+class FrozenGroup(Grouped, kw_only=True, rename=_avp_name):
+    """A group whose attributes cannot be assigned to: what one message did to it might be seen in the next one. For the
+    same reason its lists must not be changed.
+    """
+
+    def __setattr__(self, name: str, value: object) -> NoReturn:
+        raise AttributeError(f"{type(self).__name__} is immutable")
 
 
 class Message(Grouped, kw_only=True, rename=_avp_name):
@@ -129,6 +139,8 @@ class ProxyInfo(Grouped, kw_only=True, rename=_avp_name):
 class FailedAvp(Grouped, kw_only=True, rename=_avp_name):
     """Failed-AVP (RFC 6733 §7.5). What failed is in `other`."""
 
+    quotes: ClassVar[bool] = True
+
 
 class ErrorAnswer(Answer, kw_only=True, rename=_avp_name):
     """The answer-message of RFC 6733 §7.2, for any command: what an answer with the E bit holds."""
@@ -190,6 +202,6 @@ def error_answer(
 
 
 __all__ = [
-    "Answer", "Avp", "ErrorAnswer", "FailedAvp", "Grouped", "Message", "ProxyInfo", "Request", "UnknownRequest",
-    "answer_header", "avp", "error_answer",
+    "Answer", "Avp", "ErrorAnswer", "FailedAvp", "FrozenGroup", "Grouped", "Message", "ProxyInfo", "Request",
+    "UnknownRequest", "answer_header", "avp", "error_answer",
 ]  # fmt: skip

@@ -1,4 +1,4 @@
-"""Credit control: CCR and CCA (RFC 8506 §3), RAR and RAA of the same application, with the AVPs of Gy/Ro (TS 32.299 §6.4).
+"""Credit control: CCR and CCA (RFC 8506 §3), RAR and RAA of that application, with the AVPs of Gy/Ro (TS 32.299 §6.4).
 
 Enumerations whose unknown values must be refused (RFC 6733 §7.1.5) are declared as such; the others are plain integers.
 """
@@ -6,7 +6,7 @@ Enumerations whose unknown values must be refused (RFC 6733 §7.1.5) are declare
 import enum
 from typing import ClassVar
 
-from ..message import Answer, FailedAvp, Grouped, ProxyInfo, Request, avp
+from ..message import Answer, FailedAvp, FrozenGroup, Grouped, ProxyInfo, Request, avp
 
 APPLICATION_ID = 4
 
@@ -157,7 +157,7 @@ class MultipleServicesCreditControl(Grouped, kw_only=True):
     reporting_reason: int | None = None
 
 
-class SubscriptionId(Grouped, kw_only=True, frozen=True):
+class SubscriptionId(FrozenGroup, kw_only=True):
     """Subscription-Id (§8.46)."""
 
     shared: ClassVar[bool] = True
@@ -166,7 +166,7 @@ class SubscriptionId(Grouped, kw_only=True, frozen=True):
     subscription_id_data: str
 
 
-class UserEquipmentInfo(Grouped, kw_only=True, frozen=True):
+class UserEquipmentInfo(FrozenGroup, kw_only=True):
     """User-Equipment-Info (§8.49)."""
 
     shared: ClassVar[bool] = True
@@ -175,7 +175,7 @@ class UserEquipmentInfo(Grouped, kw_only=True, frozen=True):
     user_equipment_info_value: bytes
 
 
-class PsInformation(Grouped, kw_only=True, frozen=True):
+class PsInformation(FrozenGroup, kw_only=True):
     """PS-Information (TS 32.299 §7.2.158): the data bearer that is charged. Only what charging looks at is named."""
 
     charging_id: bytes | None = avp("3GPP-Charging-Id")
@@ -194,7 +194,7 @@ class PsInformation(Grouped, kw_only=True, frozen=True):
     user_equipment_info: UserEquipmentInfo | None = None
 
 
-class ServiceInformation(Grouped, kw_only=True, frozen=True):
+class ServiceInformation(FrozenGroup, kw_only=True):
     """Service-Information (TS 32.299 §7.2.192)."""
 
     shared: ClassVar[bool] = True
