@@ -18,6 +18,8 @@ def main() -> None:
     """Runs the command; what the user can do something about ends with a line that says so, and exit code 1."""
     try:
         app()
+    except KeyboardInterrupt:
+        sys.exit(130)
     except FileError as error:
         for problem in error.problems:
             complain(str(problem))

@@ -1,6 +1,7 @@
 """`ocs demo`: the product in under a minute. A real server, a subscriber's story, a crowd, and the proof."""
 
 import shutil
+import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -62,7 +63,7 @@ async def _demo(
             out.print()
             out.rule(f"[bold]3. A crowd of {subscribers}, some answers lost on purpose")
             options = SimulateOptions(
-                port=server.port, subscribers=subscribers, duration_s=seconds, time_factor=120, drop_answers=0.02
+                port=server.port, subscribers=subscribers, duration_s=seconds, time_factor=600, drop_answers=0.02
             )
             await provision(ledger, options, "data-5gb", 5_000_000)
             crowd_is_right = await show_simulation(options)
@@ -80,8 +81,9 @@ async def _demo(
     out.rule("[bold]5. Where things are")
     out.print(f"  CDRs     {config.cdr.directory}/*.csv and *.jsonl")
     out.print(f"  log      {server.log}")
-    out.print(f"  why?     ocs explain {MSISDN} --data {data}")
-    out.print(f"  now?     ocs show account {MSISDN} --data {data}")
+    program = sys.argv[0] if sys.argv[0].endswith("ocs") else "ocs"
+    out.print(f"  why?     {program} explain {MSISDN} --data {data}")
+    out.print(f"  now?     {program} show account {MSISDN} --data {data}")
     proved = result.holds and not problems
     verdict = "[bold green]credited = left + held + spent: it holds" if proved else "[bold red]THE MONEY IS NOT RIGHT"
     out.print(f"\n{verdict}")

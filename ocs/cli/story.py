@@ -70,7 +70,7 @@ class Story:
         await add_subscriber(self._ledger, MSISDN, [f"msisdn:{MSISDN}", f"imsi:{IMSI}"])
         await self._ledger.execute(MSISDN, BuyOffer("story-offer", OFFER))
         await self._ledger.execute(MSISDN, CreditMoney("story-start", 250_000))
-        await self._line("Ada joins with 0.25 EUR", "pay as you go: 0.01 EUR for each begun MiB", "")
+        await self._line("Ada joins with 0.25 EUR", "pay as you go, 0.01 EUR for each begun MiB", "")
 
         first = await self._ask("Ada attaches", _INITIAL, None, wants=True)
         second = await self._ask("Ada watches a film", _UPDATE, 10 * _MIB, wants=True)
@@ -80,7 +80,7 @@ class Story:
         refused = await self._ask("the last units are used", _UPDATE, 5 * _MIB, wants=True)
         self._expect(refused.code == 4012, "4012, DIAMETER_CREDIT_LIMIT_REACHED")
         await self._ledger.execute(MSISDN, CreditMoney("story-top-up", 1_000_000))
-        await self._line("Ada tops up 1.00 EUR", "", "")
+        await self._line("Ada tops up 1.00 EUR", "ocs top-up", "")
         resumed = await self._ask("the PGW tries again", _UPDATE, None, wants=True)
         self._expect(resumed.code == 2001 and resumed.granted == 10 * _MIB, "10 MiB")
         done = await self._ask("Ada detaches", _TERMINATION, 3 * _MIB + 1, wants=False)
@@ -112,7 +112,7 @@ class Story:
         reply = _Reply(await self._node.send(self._last, self._peer))
         asked = "" if used is None else f"reports {quantity(used, Unit.OCTETS)}"
         asked += (", asks for more" if asked else "asks for internet") if wants else ", closes"
-        await self._line(title, f"CCR-{kind.name[0]} {asked}", reply.words)
+        await self._line(title, f"PGW: CCR-{kind.name[0]}, {asked}", reply.words)
         return reply
 
     async def _repeat(self, title: str, before: "_Reply") -> None:
@@ -120,7 +120,7 @@ class Story:
         self._last.header.flags |= FLAG_RETRANSMITTED
         reply = _Reply(await self._node.send(self._last, self._peer))
         self._expect(reply.same_as(before), "the same answer as before")
-        await self._line(title, "CCR-U the same, T flag set", "the same answer, charged once")
+        await self._line(title, "PGW: the same CCR-U, T flag set", "the same answer, charged once")
 
     async def _line(self, title: str, asked: str, answered: str) -> None:
         account = await read_account(self._ledger.store, MSISDN)
@@ -128,10 +128,8 @@ class Story:
         main = next(bucket for bucket in account.buckets if bucket.id == MAIN_BUCKET)
         left, held, spent = (quantity(n, Unit.MONEY) for n in (main.remaining, main.reserved, main.spent))
         colour = "red" if answered.startswith("4012") else "green"
-        out.print(
-            f"  [bold]{title:<32}[/bold] {asked:<42} [{colour}]{answered:<40}[/{colour}] "
-            f"[dim]left {left}, held {held}, spent {spent}[/dim]"
-        )
+        out.print(f"[bold]{title:<36}[/bold] {asked}")
+        out.print(f"  [{colour}]{answered:<38}[/{colour}] [dim]left {left}, held {held}, spent {spent} EUR[/dim]")
         await asyncio.sleep(self._pause_s)
 
     def _expect(self, right: bool, what: str) -> None:
