@@ -24,8 +24,11 @@ def main() -> None:
         for problem in error.problems:
             complain(str(problem))
         sys.exit(1)
+    except UnicodeEncodeError:
+        complain("an argument is no valid text")
+        sys.exit(1)
     except (Failure, CommandRefused, StoreError, EmbeddedStoreError, StoreUnavailable, RedisError, OSError) as error:
-        complain(str(error))
+        complain(str(error) or type(error).__name__)
         sys.exit(1)
 
 

@@ -4,6 +4,7 @@ import uuid
 from typing import Annotated
 
 import typer
+from rich.markup import escape
 from rich.table import Table
 
 from ocs.charging.balance import prove
@@ -11,8 +12,8 @@ from ocs.charging.command import BuyOffer, Command, CommandRefused, CreditMoney,
 from ocs.charging.state import Account, AccountStatus, Session
 from ocs.explain.words import bucket_name, quantity
 from ocs.rating.catalogue import Unit
-from ocs.store.directory import add_subscriber, find_account, identity, read_account
-from ocs.store.ledger import Ledger
+from ocs.store.connection import Store
+from ocs.store.directory import add_subscriber, identity, read_account
 from ocs.store.sessions import find_session, open_sessions
 from ocs.units import UnitError, parse_amount, parse_duration_s, parse_money_micro
 
@@ -25,6 +26,7 @@ from .common import (
     opened_ledger,
     opened_store,
     out,
+    printable,
     read_catalogue,
     read_config,
     run,
@@ -65,7 +67,7 @@ def add(
             await add_subscriber(ledger, name, identities)
             for command in commands:
                 await ledger.execute(name, command)
-            await _print_account(ledger, name)
+            await _print_account(ledger.store, name)
 
     run(work())
 
@@ -74,7 +76,10 @@ def _purchases(offers: list[str] | None, money: str | None, name: str | None = N
     commands: list[Command] = []
     key = name or uuid.uuid4().hex
     if money is not None:
-        commands.append(CreditMoney(key, parse_money(money)))
+        micro = parse_money(money)
+        if micro <= 0:
+            raise Failure(f"{money}: write an amount above 0")
+        commands.append(CreditMoney(key, micro))
     commands += [BuyOffer(f"{key}-{number}", offer) for number, offer in enumerate(offers or [])]
     return commands
 
@@ -140,7 +145,7 @@ def top_up(
                 decision = await ledger.execute(account.id, command)
                 if decision.repeated:
                     out.print(f"{getattr(command, 'id', '')}: was credited before; nothing was changed")
-            await _print_account(ledger, account.id)
+            await _print_account(ledger.store, account.id)
 
     run(work())
 
@@ -190,19 +195,18 @@ def show_session(
     run(work())
 
 
-async def _print_account(ledger: Ledger, who: str) -> None:
-    account_id = await find_account(ledger.store, who) or who
-    account = await read_account(ledger.store, account_id)
+async def _print_account(store: Store, account_id: str) -> None:
+    account = await read_account(store, account_id)
     assert account is not None
-    print_account(account, [session async for session in open_sessions(ledger.store, account_id)])
+    print_account(account, [session async for session in open_sessions(store, account_id)])
 
 
 def print_account(account: Account, sessions: list[Session]) -> None:
     """An account as a table, and what its sessions hold."""
     names = ", ".join(name.replace(":", " ", 1) for s in account.subscribers for name in s.identities)
-    out.print(f"[bold]account {account.id}[/bold] ({account.status}), {names}")
+    out.print(f"[bold]account {escape(account.id)}[/bold] ({account.status}), {escape(names)}")
     if account.offers:
-        out.print(f"offers: {', '.join(account.offers)}")
+        out.print(f"offers: {escape(', '.join(account.offers))}")
     table = Table("bucket", "left", "held", "spent", "credited", "pays for", "until", box=None, pad_edge=False)
     for bucket in account.buckets:
         money = account.currency if bucket.unit is Unit.MONEY else ""
@@ -228,7 +232,9 @@ def print_account(account: Account, sessions: list[Session]) -> None:
 def print_session(session: Session, currency: str) -> None:
     """A session's services with what they used and hold."""
     last = f", supervised until {when(session.deadline)}" if session.deadline else ""
-    out.print(f"session {session.id} ({session.state}) of {session.peer}, since {when(session.opened_at)}{last}")
+    # Clients may put anything into these.
+    name, peer = escape(printable(session.id)), escape(printable(session.peer))
+    out.print(f"session {name} ({session.state}) of {peer}, since {when(session.opened_at)}{last}")
     for use in session.services.values():
         held = ", ".join(
             f"{quantity(hold.amount, Unit.MONEY if hold.bucket == 'main' else use.unit, currency)} of "

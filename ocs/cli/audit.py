@@ -1,6 +1,7 @@
 """`ocs audit`: the proof that the money is right."""
 
 import typer
+from rich.markup import escape
 from rich.table import Table
 
 from ocs.audit import Audit, CdrSums, audit, compare
@@ -34,7 +35,7 @@ def print_proof(result: Audit) -> None:
         table.add_row(unit, quantity(proof.credited, unit, money), "=" if proof.holds else "[red]is not[/red]", *parts)
     out.print(table)
     for problem in result.problems:
-        out.print(f"[red]{problem}[/red]")
+        out.print(f"[red]{escape(problem)}[/red]")
 
 
 def check_cdrs(result: Audit, sums: CdrSums) -> list[str]:
@@ -42,7 +43,7 @@ def check_cdrs(result: Audit, sums: CdrSums) -> list[str]:
     problems = compare(result, sums)
     if problems:
         for problem in problems:
-            out.print(f"[red]{problem}[/red]")
+            out.print(f"[red]{escape(problem)}[/red]")
     else:
         out.print(f"{sums.records} CDRs in {sums.files} files add up to the same, each once")
     return problems

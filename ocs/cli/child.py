@@ -6,6 +6,7 @@ import signal
 from pathlib import Path
 
 from ocs.config import Config
+from ocs.samples import sample
 
 from .common import Failure, child_environment, own_command
 
@@ -20,7 +21,9 @@ class ServerProcess:
         self.log = log
         self.port = 0
         self.metrics = ""
-        self._environment = child_environment(config) | {"OCS_LOG__FORMAT": "json", "OCS_LOG__LEVEL": "info"}
+        self._environment = child_environment(config, sample("ocs.yaml"))
+        del self._environment["OCS_CONFIG"]  # --dev brings its own
+        self._environment |= {"OCS_LOG__FORMAT": "json", "OCS_LOG__LEVEL": "info"}
         self._process: asyncio.subprocess.Process | None = None
         self._reader: asyncio.Task[None] | None = None
         self._ready: asyncio.Future[None] = asyncio.get_running_loop().create_future()

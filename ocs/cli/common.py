@@ -56,11 +56,16 @@ def run(coroutine: Coroutine[Any, Any, T]) -> T:
     return uvloop.run(coroutine)
 
 
+def config_path(path: Path | None) -> Path:
+    """The configuration file that is meant: the one named, else ./config/ocs.yaml, else the sample."""
+    if path is not None:
+        return path
+    return DEFAULT_CONFIG if DEFAULT_CONFIG.exists() else sample("ocs.yaml")
+
+
 def read_config(path: Path | None, data: Path | None, store: str | None) -> Config:
-    """The configuration with the options applied. Without a file: ./config/ocs.yaml, else the sample."""
-    if path is None:
-        path = DEFAULT_CONFIG if DEFAULT_CONFIG.exists() else sample("ocs.yaml")
-    config = load_config(path)
+    """The configuration with the options applied."""
+    config = load_config(config_path(path))
     changes: dict[str, Any] = {}
     if store is not None:
         changes["url"] = StoreUrl(store)
@@ -132,6 +137,13 @@ async def account_of(store: Store, who: str) -> Account:
     return account
 
 
+def printable(text: str) -> str:
+    """`text` without control characters, which could do something to a terminal."""
+    if text.isprintable():
+        return text
+    return "".join(char if char.isprintable() else "\N{REPLACEMENT CHARACTER}" for char in text)
+
+
 def when(milliseconds: int) -> str:
     """A time for people: UTC, to the millisecond."""
     moment = datetime.fromtimestamp(milliseconds / 1000, UTC)
@@ -143,9 +155,12 @@ def own_command(*arguments: str) -> list[str]:
     return [sys.executable, "-m", "ocs", *arguments]
 
 
-def child_environment(config: Config) -> dict[str, str]:
-    """The environment in which `own_command` finds the same store and directories. No secret goes on a command line."""
+def child_environment(config: Config, path: Path) -> dict[str, str]:
+    """The environment in which `own_command` finds the same configuration, from the file at `path` with the options
+    applied. No secret goes on a command line.
+    """
     environment = dict(os.environ)
+    environment["OCS_CONFIG"] = str(path.absolute())
     environment["OCS_STORE__DATA"] = str(config.store.data.absolute())
     environment["OCS_CDR__DIRECTORY"] = str(config.cdr.directory.absolute())
     if config.store.url is not None:

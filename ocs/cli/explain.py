@@ -4,6 +4,7 @@ from typing import Annotated
 
 import msgspec
 import typer
+from rich.markup import escape
 from rich.table import Table
 
 from ocs.charging.receipt import Receipt
@@ -11,7 +12,18 @@ from ocs.explain.timeline import find
 from ocs.explain.words import sentence
 from ocs.store.directory import read_account
 
-from .common import ConfigOption, DataOption, Failure, StoreOption, opened_store, out, read_config, run, when
+from .common import (
+    ConfigOption,
+    DataOption,
+    Failure,
+    StoreOption,
+    opened_store,
+    out,
+    printable,
+    read_config,
+    run,
+    when,
+)
 
 
 def explain(
@@ -45,16 +57,18 @@ def explain(
 
 def print_timeline(name: str, receipts: list[Receipt], currency: str) -> None:
     """The receipts as a table, a new session with a heading."""
-    out.print(f"[bold]{name}[/bold], {len(receipts)} decisions (times in UTC)")
+    # Identities and Session-Ids are a client's words.
+    out.print(f"[bold]{escape(printable(name))}[/bold], {len(receipts)} decisions (times in UTC)")
     table = Table("time", "request", "answer", "what happened", box=None, pad_edge=False)
     table.columns[0].no_wrap = table.columns[1].no_wrap = True
     session = ""
     for receipt in receipts:
         if receipt.session != session and receipt.session:
-            table.add_row("", "", "", f"[dim]session {receipt.session}[/dim]")
+            table.add_row("", "", "", f"[dim]session {escape(printable(receipt.session))}[/dim]")
         session = receipt.session or session
         number = "" if receipt.number is None else f" {receipt.number}"
         code = str(int(receipt.result_code)) if receipt.result_code else ""
         colour = "" if receipt.result_code in (0, 2001) else "[red]"
-        table.add_row(when(receipt.at), f"{receipt.kind}{number}", f"{colour}{code}", sentence(receipt, currency))
+        text = escape(sentence(receipt, currency))
+        table.add_row(when(receipt.at), f"{receipt.kind}{number}", f"{colour}{code}", text)
     out.print(table)

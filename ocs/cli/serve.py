@@ -23,6 +23,7 @@ from .common import (
     Failure,
     StoreOption,
     child_environment,
+    config_path,
     own_command,
     read_catalogue,
     read_config,
@@ -56,11 +57,12 @@ def serve(
         raise Failure("--dev brings its own configuration; use it without --config")
     if port is not None and not dev:
         raise Failure("--port goes with --dev; otherwise diameter.listen of the configuration says where to listen")
-    settings = read_config(sample("ocs.yaml") if dev else config, data, store)
+    path = sample("ocs.yaml") if dev else config_path(config)
+    settings = read_config(path, data, store)
     settings = _with_options(settings, dev, host, realm, port, metrics_port, catalogue)
     sold = read_catalogue(settings)
     set_up_logging(settings.log)
-    run(_serve(settings, sold, with_cdr=cdr, with_parent=with_parent))
+    run(_serve(settings, path if cdr else None, sold, with_parent=with_parent))
 
 
 def _with_options(
@@ -88,7 +90,8 @@ def _with_options(
     return config.model_copy(update=changes)
 
 
-async def _serve(config: Config, catalogue: Catalogue, *, with_cdr: bool, with_parent: bool) -> None:
+async def _serve(config: Config, cdr_path: Path | None, catalogue: Catalogue, *, with_parent: bool) -> None:
+    """Runs the server; with CDRs unless `cdr_path`, the configuration file, is None."""
     async with OpenStore(config) as store:
         url = config.store.url
         where = f"embedded in {config.store.data}" if url is None else masked(url.get_secret_value())
@@ -96,7 +99,7 @@ async def _serve(config: Config, catalogue: Catalogue, *, with_cdr: bool, with_p
         say("store is open", server=store.server, where=where, durability=store.durability)
         server = Server(config, catalogue, store)
         await server.start()
-        writer = asyncio.create_task(_keep_cdr_writer(config)) if with_cdr else None
+        writer = asyncio.create_task(_keep_cdr_writer(config, cdr_path)) if cdr_path is not None else None
         for address, port in server.addresses:
             log.info("ready", diameter=f"{address}:{port}", host=config.diameter.host, realm=config.diameter.realm,
                      catalogue=catalogue.id, metrics=f"http://127.0.0.1:{server.metrics_port}/metrics")  # fmt: skip
@@ -120,7 +123,7 @@ async def _stop_with_parent() -> None:
     signal.raise_signal(signal.SIGTERM)
 
 
-async def _keep_cdr_writer(config: Config) -> None:
+async def _keep_cdr_writer(config: Config, path: Path) -> None:
     """The CDR writer in a process of its own, so that it never keeps a request waiting; started again if it ends.
 
     Closing its standard input tells it to finish, however far it is with starting; a signal could come too early.
@@ -128,7 +131,7 @@ async def _keep_cdr_writer(config: Config) -> None:
     while True:
         process = await asyncio.create_subprocess_exec(
             *own_command("cdr-writer"),
-            env=child_environment(config),
+            env=child_environment(config, path),
             stdin=asyncio.subprocess.PIPE,
             start_new_session=True,
         )
