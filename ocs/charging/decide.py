@@ -8,8 +8,6 @@ the answer and the receipt come out. Nothing else moves a balance.
 A decision that changes nothing (a repeated request) has no receipt.
 """
 
-import copy
-
 from msgspec import Struct
 
 from ocs.rating.catalogue import Catalogue
@@ -20,7 +18,7 @@ from .balance import expire
 from .command import Command, CreditControl, ExpireSession
 from .receipt import BucketChange, Receipt
 from .settings import Settings
-from .state import Account, Answer, Bucket, Session, State
+from .state import Account, Answer, Bucket, Session, State, duplicate
 
 
 class Decision(Struct, gc=False):
@@ -85,8 +83,8 @@ def _decision(state: State, answer: Answer, receipt: Receipt) -> Decision:
 
 
 def _working_copy(account: Account) -> Account:
-    account = copy.copy(account)
-    account.buckets = [copy.copy(bucket) for bucket in account.buckets]
+    account = duplicate(account)
+    account.buckets = [duplicate(bucket) for bucket in account.buckets]
     return account
 
 

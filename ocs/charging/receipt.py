@@ -88,7 +88,7 @@ class ServiceReceipt(Struct, omit_defaults=True, gc=False):
     beyond_grant: int = 0
     """Used units above what had been granted."""
     not_counted: dict[str, int] = {}
-    """Reported in units that the service is not counted in."""
+    """Reported in units that the service is not counted in, or above all that a session can count; by unit."""
     released: int = 0
     """Granted units given back."""
     wanted: int = 0

@@ -172,7 +172,7 @@ def grant(
     assert not use.holds
     parts, covered, priced = _cover(account, use, wanted, price)
     if not covered:
-        _note_shortage(account, use, price, receipt)
+        _note_shortage(account, use, 1, price, receipt)
         return 0
     for bucket, amount in parts:
         balance.reserve(bucket, amount)
@@ -184,7 +184,7 @@ def grant(
         receipt.price = price.id
     if covered == wanted:
         receipt.available = _beyond(account, use, price, priced)
-    receipt.validity_s = _validity(account, use, service, now)
+    receipt.validity_s = _validity(parts, service, now)
     return covered
 
 
@@ -192,7 +192,7 @@ def debit_whole(account: Account, use: ServiceUse, wanted: int, price: Price | N
     """Pays `wanted` units at once from what is free, or nothing at all."""
     parts, covered, priced = _cover(account, use, wanted, price)
     if covered < wanted:
-        _note_shortage(account, use, price, receipt)
+        _note_shortage(account, use, wanted - covered + priced, price, receipt)
         return False
     for bucket, amount in parts:
         balance.spend(bucket, amount)
@@ -200,7 +200,8 @@ def debit_whole(account: Account, use: ServiceUse, wanted: int, price: Price | N
     if priced and price is not None:
         _note_cost(use, priced, cost_between(price, use.rated, priced), price, receipt)
     use.used += wanted
-    receipt.granted = receipt.used = wanted
+    receipt.granted = wanted
+    receipt.used += wanted
     receipt.used_in_session = use.used
     return True
 
@@ -219,18 +220,18 @@ def _beyond(account: Account, use: ServiceUse, price: Price | None, priced: int)
     return affordable_units(price, use.rated + priced, budget, 1)
 
 
-def _note_shortage(account: Account, use: ServiceUse, price: Price | None, receipt: ServiceReceipt) -> None:
+def _note_shortage(account: Account, use: ServiceUse, units: int, price: Price | None, receipt: ServiceReceipt) -> None:
+    """How much money is missing for `units` more."""
     if price is not None:
         budget = sum(bucket.remaining for bucket in account.buckets if bucket.unit is Unit.MONEY)
         receipt.price = price.id
-        receipt.short_micro = cost_between(price, use.rated, 1) - budget
+        receipt.short_micro = cost_between(price, use.rated, units) - budget
 
 
-def _validity(account: Account, use: ServiceUse, service: Service, now: int) -> int:
+def _validity(held: list[tuple[Bucket, int]], service: Service, now: int) -> int:
     """Seconds: the service's validity time, or less where a bucket that is held ends before."""
     validity_s = service.quota.validity_s
-    held = {hold.bucket for hold in use.holds}
-    for bucket in account.buckets:
-        if bucket.expires_at is not None and bucket.id in held:
+    for bucket, _ in held:
+        if bucket.expires_at is not None:
             validity_s = min(validity_s, max(1, (bucket.expires_at - now) // 1000))
     return validity_s

@@ -4,18 +4,18 @@ The request's services are settled first, all of them, and only then is anything
 another may be granted.
 """
 
-import copy
 import enum
 
-from msgspec import Struct
+from msgspec import Raw, Struct, json
 
-from ocs.rating.catalogue import Catalogue, Service, Unit
+from ocs.rating.catalogue import Catalogue, Price, Service, Unit
 
 from . import service as services
 from .command import CreditControl, RequestType, ServiceRequest
 from .receipt import Reason, Receipt, ServiceReceipt, Verdict
 from .settings import Settings
 from .state import (
+    MAX_QUANTITY,
     Account,
     AccountStatus,
     Answer,
@@ -25,6 +25,7 @@ from .state import (
     SessionState,
     State,
     StoredAnswer,
+    duplicate,
 )
 
 
@@ -40,6 +41,9 @@ class Code(enum.IntEnum):
     USER_UNKNOWN = 5030
     RATING_FAILED = 5031
 
+
+_encode = json.Encoder().encode
+_decode_answer = json.Decoder(StoredAnswer).decode
 
 _CODE_OF = {
     Reason.GRANTED: Code.SUCCESS,
@@ -61,10 +65,8 @@ def repetition(session: Session, command: CreditControl) -> Answer | None:
     The number alone tells (RFC 8506 §8.2); the T flag is no more than a hint. Another request under a number that was
     used is refused with 5004 and charged nothing (`handle` does that, so that it leaves a receipt).
     """
-    for stored in session.answers:
-        if stored.number == command.number:
-            return stored.answer if stored.fingerprint == command.fingerprint else None
-    return None
+    stored = _stored_answer(session, command.number)
+    return stored.answer if stored is not None and stored.fingerprint == command.fingerprint else None
 
 
 def is_overdue(session: Session | None, now: int) -> bool:
@@ -73,13 +75,19 @@ def is_overdue(session: Session | None, now: int) -> bool:
 
 
 def unknown_subscriber(state: State, command: CreditControl, catalogue: Catalogue, now: int) -> tuple[Answer, Receipt]:
-    """5030: no account belongs to any identity of the request. Nothing is kept."""
+    """5030: no account belongs to any identity of the request. Nothing is kept. A later request may leave the identity
+    out; if its session does not tell either, it is the session that is unknown.
+    """
     receipt = _receipt_of(command, catalogue, now)
+    if not command.identity and command.type in (RequestType.UPDATE, RequestType.TERMINATION):
+        _, answer, receipt = _unknown_session(command, catalogue, receipt)
+        return answer, receipt
     receipt.result_code, receipt.verdict = Code.USER_UNKNOWN, Verdict.UNKNOWN_SUBSCRIBER
     for request in command.services:
         if request.used is not None:
-            receipt.services.append(_lost(command, request, catalogue, Reason.UNKNOWN_SERVICE, Code.USER_UNKNOWN))
-    return Answer(Code.USER_UNKNOWN, multiple=command.multiple, text="no account has this Subscription-Id"), receipt
+            receipt.services.append(_lost(command, request, catalogue, Code.USER_UNKNOWN))
+    text = "no account has this Subscription-Id" if command.identity else "the request names no subscriber"
+    return Answer(Code.USER_UNKNOWN, multiple=command.multiple, text=text), receipt
 
 
 class _Item(Struct, gc=False):
@@ -90,6 +98,7 @@ class _Item(Struct, gc=False):
     key: str
     use: ServiceUse | None
     receipt: ServiceReceipt
+    price: Price | None = None
     reason: Reason | None = None
 
 
@@ -113,6 +122,8 @@ def handle(
     late = not opens and session is not None and session.state is SessionState.CLOSED
     session = _open(account, session, command, catalogue, now, receipt) if opens else _copy(session)
     items = [_item(account, session, command, request, catalogue) for request in command.services]
+    if len(items) > 1 and len({item.key for item in items}) < len(items):
+        _join_reports(items)
     for item in items:
         _settle(account, item, catalogue, now)
 
@@ -172,10 +183,19 @@ def _was_seen(session: Session, number: int) -> bool:
     return any(first <= number <= last for first, last in session.seen)
 
 
+def _stored_answer(session: Session, number: int) -> StoredAnswer | None:
+    """What was answered to the request of that number, if it is still kept."""
+    if _was_seen(session, number):
+        for kept in session.answers:
+            stored = _decode_answer(kept)
+            if stored.number == number:
+                return stored
+    return None
+
+
 def _number_reused(session: Session, command: CreditControl, receipt: Receipt) -> tuple[Session, Answer, Receipt]:
     """The number was processed, and either the answer is forgotten or the content is another. Charges nothing."""
-    kept = any(stored.number == command.number for stored in session.answers)
-    if kept:
+    if _stored_answer(session, command.number) is not None:
         receipt.verdict, receipt.result_code = Verdict.NUMBER_REUSED, Code.INVALID_AVP_VALUE
         text = "this CC-Request-Number was used for another request of the session"
         answer = Answer(Code.INVALID_AVP_VALUE, multiple=command.multiple, failed="CC-Request-Number", text=text)
@@ -191,19 +211,18 @@ def _unknown_session(command: CreditControl, catalogue: Catalogue, receipt: Rece
     receipt.verdict, receipt.result_code = Verdict.UNKNOWN_SESSION, Code.UNKNOWN_SESSION_ID
     for request in command.services:
         if request.used is not None:
-            receipt.services.append(_lost(command, request, catalogue, Reason.REPORT_ONLY, Code.UNKNOWN_SESSION_ID))
+            receipt.services.append(_lost(command, request, catalogue, Code.UNKNOWN_SESSION_ID))
     text = "no session has this Session-Id"
     return None, Answer(Code.UNKNOWN_SESSION_ID, multiple=command.multiple, text=text), receipt
 
 
-def _lost(
-    command: CreditControl, request: ServiceRequest, catalogue: Catalogue, reason: Reason, code: Code
-) -> ServiceReceipt:
+def _lost(command: CreditControl, request: ServiceRequest, catalogue: Catalogue, code: Code) -> ServiceReceipt:
+    """What a request reports that nobody can be charged for."""
     service = catalogue.service_for(command.context, request.rating_group, request.service_identifier, command.apn)
     unit = service.unit if service is not None else Unit.OCTETS
     used = (request.used or {}).get(unit, 0)
     return ServiceReceipt(
-        service.name if service is not None else _named(request), code, reason, request.rating_group,
+        service.name if service is not None else _named(request), code, Reason.REPORT_ONLY, request.rating_group,
         request.service_identifier, unit, reported=True, used=used, uncharged=used,
     )  # fmt: skip
 
@@ -219,7 +238,7 @@ def _open(
     account: Account, old: Session | None, command: CreditControl, catalogue: Catalogue, now: int, receipt: Receipt
 ) -> Session:
     """A new session. An open one of the same id is closed first: never two reservations for one session."""
-    answers: list[StoredAnswer] = []
+    answers: list[Raw] = []
     seen: list[list[int]] = []
     if old is not None:
         old = _copy(old)
@@ -234,8 +253,8 @@ def _open(
 
 def _copy(session: Session | None) -> Session:
     assert session is not None
-    session = copy.copy(session)
-    session.services = {key: copy.copy(use) for key, use in session.services.items()}
+    session = duplicate(session)
+    session.services = {key: duplicate(use) for key, use in session.services.items()}
     return session
 
 
@@ -247,7 +266,9 @@ def _key(request: ServiceRequest) -> str:
 def _item(
     account: Account, session: Session, command: CreditControl, request: ServiceRequest, catalogue: Catalogue
 ) -> _Item:
-    service = catalogue.service_for(command.context, request.rating_group, request.service_identifier, command.apn)
+    # What opened the session says where it runs: later requests need not repeat it, and cannot change it.
+    apn = session.about.get("apn", command.apn)
+    service = catalogue.service_for(session.context, request.rating_group, request.service_identifier, apn)
     key = _key(request)
     use = session.services.get(key)
     if use is None and service is not None:
@@ -259,6 +280,23 @@ def _item(
         use.unit if use is not None else None, request.reporting_reason, request.used is not None,
     )  # fmt: skip
     return _Item(request, service, key, use, receipt)
+
+
+def _join_reports(items: list[_Item]) -> None:
+    """A service that the request names more than once is settled once, on the sum: the first report would give back
+    what the second one needs.
+    """
+    first_of: dict[str, _Item] = {}
+    for item in items:
+        first = first_of.setdefault(item.key, item)
+        if first is item or item.request.used is None:
+            continue
+        used = dict(first.request.used or {})
+        for unit, amount in item.request.used.items():
+            used[unit] = used.get(unit, 0) + amount
+        first.request, item.request = duplicate(first.request), duplicate(item.request)
+        first.request.used, item.request.used = used, None
+        first.receipt.reported, item.receipt.reported = True, False
 
 
 def _settle(account: Account, item: _Item, catalogue: Catalogue, now: int) -> None:
@@ -279,7 +317,11 @@ def _settle(account: Account, item: _Item, catalogue: Catalogue, now: int) -> No
         used = request.used.get(use.unit, 0)
         if use.unit not in request.used:
             receipt.not_counted = {unit: n for unit, n in request.used.items() if n}
-    services.settle(account, use, used, services.price_of(account, catalogue, use.service), now, receipt)
+        elif used > MAX_QUANTITY - use.used:
+            receipt.not_counted = {use.unit: used - (MAX_QUANTITY - use.used)}
+            used = MAX_QUANTITY - use.used
+    item.price = services.price_of(account, catalogue, use.service)
+    services.settle(account, use, used, item.price, now, receipt)
     receipt.used_in_session = use.used
 
 
@@ -314,8 +356,7 @@ def _grant(account: Account, items: list[_Item], catalogue: Catalogue, now: int)
             quota = service.quota
             asked = request.requested.get(service.unit, 0) or quota.default_units
             receipt.wanted = max(quota.minimum_units, min(asked, quota.maximum_units))
-            price = services.price_of(account, catalogue, service.name)
-            granted = services.grant(account, use, service, receipt.wanted, price, now, receipt)
+            granted = services.grant(account, use, service, receipt.wanted, item.price, now, receipt)
             if not granted:
                 item.reason = Reason.CREDIT_LIMIT
             elif receipt.available:
@@ -328,6 +369,9 @@ def _grant(account: Account, items: list[_Item], catalogue: Catalogue, now: int)
 def _debit_event(account: Account, items: list[_Item], catalogue: Catalogue) -> None:
     """Direct debiting (RFC 8506 §6.3): the whole amount at once, or nothing."""
     for item in items:
+        if item.request.requested is None and item.request.used is not None:
+            item.reason = Reason.REPORT_ONLY  # it has happened already, and is paid as a report
+            continue
         item.reason = _refusal(account, item, catalogue)
         if item.reason is not None:
             continue
@@ -369,8 +413,7 @@ def _answer(
             first = refused[0].receipt
             answer = Answer(first.result_code, answers, command.multiple, "", _refusal_text(first))
             if first.result_code == Code.RATING_FAILED:
-                named = first.rating_group is not None and catalogue.has_context(command.context)
-                answer.failed = "Rating-Group" if named else "Service-Context-Id"
+                answer.failed = "Rating-Group" if catalogue.has_context(command.context) else "Service-Context-Id"
     elif not items and command.type is not RequestType.UPDATE and not catalogue.has_context(command.context):
         receipt.verdict = Verdict.UNKNOWN_CONTEXT
         text = f"the catalogue has no service of context {command.context}"
@@ -424,10 +467,15 @@ def _deadline(session: Session, items: list[_Item], now: int, settings: Settings
 
 
 def _remember(session: Session, command: CreditControl, answer: Answer, settings: Settings) -> None:
-    session.answers = [*session.answers, StoredAnswer(command.number, command.fingerprint, answer)]
+    stored = Raw(_encode(StoredAnswer(command.number, command.fingerprint, answer)))
+    session.answers = [*session.answers, stored]
     if len(session.answers) > settings.answers_kept:
         session.answers = session.answers[-settings.answers_kept :]
     session.seen = _with_number(session.seen, command.number)
+
+
+_RANGES_KEPT = 32
+"""A client that leaves numbers out makes a new range with each request; those it left out longest ago count as used."""
 
 
 def _with_number(ranges: list[list[int]], number: int) -> list[list[int]]:
@@ -440,4 +488,6 @@ def _with_number(ranges: list[list[int]], number: int) -> list[list[int]]:
             merged[-1] = [merged[-1][0], max(last, merged[-1][1])]
         else:
             merged.append([first, last])
+    if len(merged) > _RANGES_KEPT:
+        merged[:2] = [[merged[0][0], merged[1][1]]]
     return merged

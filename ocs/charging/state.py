@@ -6,9 +6,10 @@ None of it refers to itself, so the garbage collector need not look at it (`gc=F
 """
 
 import enum
+import operator
 from typing import Any
 
-from msgspec import Struct
+from msgspec import Raw, Struct
 
 from ocs.rating.catalogue import Unit
 
@@ -17,6 +18,10 @@ MAX_QUANTITY = 2**53 - 1
 
 MAIN_BUCKET = "main"
 """The money bucket that top-ups go to."""
+
+
+duplicate = operator.methodcaller("__copy__")
+"""A shallow copy of any of these: `copy.copy` without its search for how to copy, several of which a request needs."""
 
 
 class AccountStatus(enum.StrEnum):
@@ -170,8 +175,10 @@ class Session(Struct, omit_defaults=True, gc=False):
     """When the session is closed if nothing is heard of it (Tcc, RFC 8506 §13)."""
     closed_at: int | None = None
     services: dict[str, ServiceUse] = {}
-    answers: list[StoredAnswer] = []
-    """Newest last."""
+    answers: list[Raw] = []
+    """`StoredAnswer`s, newest last, kept as the JSON they are stored as: they are written with every request and hardly
+    ever read.
+    """
     seen: list[list[int]] = []
     """All CC-Request-Numbers that were processed, as [first, last] ranges in ascending order."""
     about: dict[str, Any] = {}

@@ -21,11 +21,11 @@ def quantity(amount: int, unit: Unit | None, currency: str = "") -> str:
         return f"{amount} event{'' if amount == 1 else 's'}"
     for name, size in _STEPS:
         if amount >= size:
-            hundredths = (amount * 100 + size // 2) // size
-            whole, fraction = divmod(hundredths, 100)
-            text = f"{whole:,}" if whole >= 100 or not fraction else f"{whole:,}.{fraction:02}".rstrip("0")
-            return f"{text} {name}"
-    return f"{amount:,} octets"
+            if amount >= 100 * size:
+                return f"{(amount + size // 2) // size:,} {name}"
+            whole, fraction = divmod((amount * 100 + size // 2) // size, 100)
+            return f"{whole}.{fraction:02}".rstrip("0").rstrip(".") + f" {name}"
+    return f"{amount} octet{'' if amount == 1 else 's'}"
 
 
 def bucket_name(bucket: str) -> str:
@@ -34,7 +34,14 @@ def bucket_name(bucket: str) -> str:
 
 
 def sentence(receipt: Receipt, currency: str = "") -> str:
-    """What happened, in one sentence."""
+    """What happened, in one sentence. Control characters that a client put into its identities stay out of it."""
+    text = _sentence(receipt, currency)
+    if text.isprintable():
+        return text
+    return "".join(char if char.isprintable() else "\N{REPLACEMENT CHARACTER}" for char in text)
+
+
+def _sentence(receipt: Receipt, currency: str) -> str:
     match receipt.kind:
         case "account":
             return f"Account {receipt.account} was made for {receipt.text}."
@@ -67,11 +74,13 @@ def _credit(receipt: Receipt, currency: str) -> str:
 
 
 def _opening(receipt: Receipt) -> str:
-    who = f" of {receipt.identity.partition(':')[2]}" if receipt.identity else ""
-    request = f"{receipt.kind.capitalize()} request{who}"
+    who = receipt.identity.partition(":")[2]
+    request = f"{receipt.kind.capitalize()} request of {who}" if who else f"{receipt.kind.capitalize()} request"
     code = receipt.result_code
     match receipt.verdict:
         case Verdict.UNKNOWN_SUBSCRIBER:
+            if not receipt.identity:
+                return f"{request} was refused ({code}): it names no subscriber"
             return f"{request} was refused ({code}): no account has this identity; add the subscriber to change that"
         case Verdict.UNKNOWN_SESSION:
             return f"{request} was refused ({code}): there is no session of this id, so nothing could be charged"
@@ -110,12 +119,14 @@ def _usage(service: ServiceReceipt, currency: str) -> str:
     if service.uncharged:
         used += f", of which {quantity(service.uncharged, service.unit)} nothing could pay for"
     elif service.used and not service.debits:
-        used += ", free of charge" if not service.cost_micro else ""
+        used += ", at no further cost"
     if service.beyond_grant:
         used += f" ({quantity(service.beyond_grant, service.unit)} more than had been granted)"
-    if service.not_counted:
-        other = ", ".join(f"{amount} {unit}" for unit, amount in service.not_counted.items())
-        used += f" (reported as {other}, which this service is not counted in)"
+    for unit, amount in service.not_counted.items():
+        if unit == service.unit:
+            used += f" (and {quantity(amount, service.unit)} beyond what a session can count)"
+        else:
+            used += f" (reported as {amount} {unit}, which this service is not counted in)"
     return used
 
 
@@ -140,7 +151,7 @@ def _grant(service: ServiceReceipt, currency: str) -> str:
             granted = (
                 f"{name} granted {quantity(service.granted, service.unit)} for {format_duration(service.validity_s)}"
             )
-            granted += f", held from {sources}" if sources else ", free of charge"
+            granted += f", held from {sources}" if sources else ", at no further cost"
             return granted + (", the last there is" if service.reason is Reason.LAST_UNITS else "")
         case Reason.CREDIT_LIMIT:
             refused = f"{name} refused ({code}): nothing is left that pays for it"

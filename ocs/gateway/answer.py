@@ -47,7 +47,10 @@ def to_answer(
         proxy_info=request.proxy_info,
     )
     if answer.multiple:
-        message.multiple_services_credit_control = [_block(service) for service in answer.services]
+        blocks = [_block(service) for service in answer.services]
+        for block, asked in zip(blocks, request.multiple_services_credit_control, strict=False):
+            block.service_identifier = asked.service_identifier  # all of them; charging looks at the first
+        message.multiple_services_credit_control = blocks
     elif answer.services and answer.result_code == 2001:
         service = answer.services[0]
         if service.granted is not None:
@@ -78,12 +81,13 @@ def _block(service: ServiceAnswer) -> MultipleServicesCreditControl:
         block.granted_service_unit = _granted(unit, service.granted)
         block.validity_time = service.validity_s
         if service.threshold is not None:
+            threshold = min(service.threshold, 0xFFFFFFFF)  # a grant may have 64 bits, a threshold has 32
             if unit == Unit.OCTETS:
-                block.volume_quota_threshold = min(service.threshold, 0xFFFFFFFF)
+                block.volume_quota_threshold = threshold
             elif unit == Unit.SECONDS:
-                block.time_quota_threshold = service.threshold
+                block.time_quota_threshold = threshold
             else:
-                block.unit_quota_threshold = service.threshold
+                block.unit_quota_threshold = threshold
         if service.final:
             block.final_unit_indication = _LAST_UNITS
     return block
@@ -95,6 +99,6 @@ def _failed(request: CreditControlRequest, name: str) -> Avp:
         return unsigned32_avp(name, request.cc_request_number)
     if name == "Rating-Group":
         groups = [block.rating_group for block in request.multiple_services_credit_control]
-        return unsigned32_avp(name, next((group for group in groups if group is not None), 0))
+        return unsigned32_avp(name, (groups[0] if groups else None) or 0)
     facts = facts_of("Service-Context-Id")
     return Avp(facts.code, request.service_context_id.encode(), 0, facts.flags)

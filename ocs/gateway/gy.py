@@ -67,9 +67,11 @@ class CreditControlFront:
         if future.done():
             return  # the node is closing and waits no more
         if isinstance(result, Exception):
-            # The client applies its Credit-Control-Failure-Handling, or repeats the request (RFC 8506 §5.7).
+            # The client applies its Credit-Control-Failure-Handling, or repeats the request (RFC 8506 §5.7). What went
+            # wrong is in the log, and is nobody else's business.
             self.answered[request.cc_request_type, ResultCode.UNABLE_TO_DELIVER] += 1
-            future.set_result(self._error(request, ResultCode.UNABLE_TO_DELIVER, error_message=str(result)))
+            text = "the charging server could not decide, or not put on disk what it decided"
+            future.set_result(self._error(request, ResultCode.UNABLE_TO_DELIVER, error_message=text))
             return
         answer, receipt = result.answer, result.receipt
         assert answer is not None, "a credit-control request always has an answer"

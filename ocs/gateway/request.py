@@ -11,9 +11,11 @@ from typing import Any
 import msgspec
 
 from aiodiameter.avp import Avp
+from aiodiameter.codec import compile_class
 from aiodiameter.dictionary import facts_of
 from aiodiameter.messages.credit_control import (
     APPLICATION_ID,
+    CcMoney,
     CcRequestType,
     CreditControlRequest,
     MultipleServicesCreditControl,
@@ -62,6 +64,12 @@ def unsigned32_avp(name: str, value: int) -> Avp:
     return Avp(facts.code, value.to_bytes(4, "big"), facts.vendor, facts.flags)
 
 
+def _copy_of(name: str, group: CcMoney | UsedServiceUnit) -> Avp:
+    """A group of the request as it came, for Failed-AVP."""
+    facts = facts_of(name)
+    return Avp(facts.code, compile_class(type(group)).write(group), facts.vendor, facts.flags)
+
+
 @functools.lru_cache(maxsize=1024)
 def context_of(service_context_id: str) -> str:
     """The 3GPP TS number in a Service-Context-Id, whatever stands before it (TS 32.299 §7.1.12):
@@ -85,6 +93,9 @@ def identities_of(request: CreditControlRequest) -> list[str]:
 
 def to_command(request: CreditControlRequest) -> CreditControl:
     """The command in a CCR. Raises RequestRefused for what no command can be made of."""
+    if not request.session_id:
+        failed = Avp(facts_of("Session-Id").code, b"", 0, facts_of("Session-Id").flags)
+        raise RequestRefused(ResultCode.INVALID_AVP_VALUE, "Session-Id is empty", failed)
     if request.auth_application_id != APPLICATION_ID:
         value = request.auth_application_id
         text = f"Auth-Application-Id {value} in a message of application {APPLICATION_ID}"
@@ -95,21 +106,23 @@ def to_command(request: CreditControlRequest) -> CreditControl:
     information = request.service_information
     bearer = information.ps_information if information is not None else None
     blocks = request.multiple_services_credit_control
+    opens = request_type in (RequestType.INITIAL, RequestType.EVENT)
+    multiple = bool(blocks) or (request.multiple_services_indicator == 1 and request_type is not RequestType.EVENT)
     if blocks:
+        _check_no_usage_outside(request)
         services = [_service(block) for block in blocks]
-    elif request.multiple_services_indicator == 1 and request.requested_service_unit is None:
-        services = []  # the session is opened now, services are named later (RFC 8506 §5.1.2)
+    elif _says_nothing_of_services(request, request_type):
+        services = []
     else:
         services = [_whole_request(request, request_type)]
-    opens = request_type in (RequestType.INITIAL, RequestType.EVENT)
     return CreditControl(
         request_type,
         request.session_id,
         request.cc_request_number,
         context_of(request.service_context_id),
         services,
-        multiple=bool(blocks) or request.multiple_services_indicator == 1,
-        fingerprint=zlib.crc32(_fingerprint_of((request_type, services))),
+        multiple=multiple,
+        fingerprint=zlib.crc32(_fingerprint_of((request_type, multiple, services, request.cc_sub_session_id))),
         peer=request.origin_host,
         realm=request.origin_realm,
         apn=bearer.called_station_id if bearer is not None else None,
@@ -148,18 +161,49 @@ def _service(block: MultipleServicesCreditControl) -> ServiceRequest:
     )
 
 
+def _check_no_usage_outside(request: CreditControlRequest) -> None:
+    """Usage stands in the MSCCs or at command level, never in both (RFC 8506 §5.1.2): nobody can know which of them
+    counts, or whether both do. Units asked for at command level are a wish that the MSCCs make superfluous.
+    """
+    outside = request.used_service_unit
+    if outside and any(_used(outside).values()):
+        text = "units are reported both in and outside Multiple-Services-Credit-Control"
+        raise RequestRefused(ResultCode.CONTRADICTING_AVPS, text, _copy_of("Used-Service-Unit", outside[0]))
+
+
+def _says_nothing_of_services(request: CreditControlRequest, request_type: RequestType) -> bool:
+    """No MSCC and no units. An initial request then opens a session whose services are named later, if it announces
+    them (RFC 8506 §5.1.2); an event always means one service.
+    """
+    if request.requested_service_unit is not None or request.used_service_unit:
+        return False
+    if request_type is RequestType.INITIAL:
+        return request.multiple_services_indicator == 1
+    return request_type is not RequestType.EVENT
+
+
 def _whole_request(request: CreditControlRequest, request_type: RequestType) -> ServiceRequest:
-    """A request for a single service, which stands at command level."""
-    wish = request.requested_service_unit
+    """A request for a single service, which stands at command level. A first one asks even without saying so; an event
+    that reports units and asks for none has happened already.
+    """
+    wish, reports = request.requested_service_unit, request.used_service_unit
     requested = None if wish is None else _requested(wish)
-    if requested is None and request_type in (RequestType.INITIAL, RequestType.EVENT):
+    asks_silently = request_type is RequestType.INITIAL or (request_type is RequestType.EVENT and not reports)
+    if requested is None and asks_silently:
         requested = {}
-    reports = request.used_service_unit
     used = _used(reports) if reports else None
     return ServiceRequest(None, request.service_identifier, requested, used)
 
 
+def _no_money(money: CcMoney) -> RequestRefused:
+    """An amount of money is neither a number of units nor nothing."""
+    text = "amounts of money (CC-Money) are not served yet, only units that have a price"
+    return RequestRefused(ResultCode.RATING_FAILED, text, _copy_of("CC-Money", money))
+
+
 def _requested(wish: RequestedServiceUnit) -> dict[str, int]:
+    if wish.cc_money is not None:
+        raise _no_money(wish.cc_money)
     units: dict[str, int] = {}
     octets = wish.cc_total_octets
     if octets is None and (wish.cc_input_octets is not None or wish.cc_output_octets is not None):
@@ -178,8 +222,10 @@ def _used(reports: list[UsedServiceUnit]) -> dict[str, int]:
     """The sum over the reports, by unit, of the units that were reported."""
     units: dict[str, int] = {}
     for report in reports:
+        if report.cc_money is not None:
+            raise _no_money(report.cc_money)
         octets = report.cc_total_octets
-        if octets is None and (report.cc_input_octets is not None or report.cc_output_octets is not None):
+        if not octets and (report.cc_input_octets is not None or report.cc_output_octets is not None):
             octets = (report.cc_input_octets or 0) + (report.cc_output_octets or 0)
         if octets is not None:
             units[_OCTETS] = units.get(_OCTETS, 0) + octets
@@ -192,7 +238,7 @@ def _used(reports: list[UsedServiceUnit]) -> dict[str, int]:
             raise RequestRefused(
                 ResultCode.INVALID_AVP_VALUE,
                 f"{amount} used {unit} is more than anything counts ({MAX_QUANTITY})",
-                Avp(facts_of("Used-Service-Unit").code, b"", 0, facts_of("Used-Service-Unit").flags),
+                _copy_of("Used-Service-Unit", reports[-1]),
             )
     return units
 
