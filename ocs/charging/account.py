@@ -28,8 +28,25 @@ def create(command: Command, now: int) -> tuple[Account, Receipt]:
 
 
 def was_applied(account: Account, command: Command) -> bool:
-    """Whether the command, known by its id, has been carried out before."""
-    return isinstance(command, CreditMoney | CreditUnits | BuyOffer) and command.id in account.applied
+    """Whether the command, known by its id, has been carried out before. Raises CommandRefused when another command
+    was, under the same id.
+    """
+    if not isinstance(command, CreditMoney | CreditUnits | BuyOffer) or command.id not in account.applied:
+        return False
+    if account.applied[command.id] != _content(command):
+        raise CommandRefused(
+            f"id {command.id} was used for another credit ({account.applied[command.id]}); take a new id"
+        )
+    return True
+
+
+def _content(command: CreditMoney | CreditUnits | BuyOffer) -> str:
+    """What the command is about, to tell a repetition from another command that bears the same id."""
+    if isinstance(command, CreditMoney):
+        return f"{command.amount_micro} micro"
+    if isinstance(command, BuyOffer):
+        return f"offer {command.offer}"
+    return f"{command.amount} {command.unit} for {', '.join(command.services)}"
 
 
 def apply(account: Account, command: Command, catalogue: Catalogue, now: int) -> Receipt:
@@ -48,7 +65,8 @@ def apply(account: Account, command: Command, catalogue: Catalogue, now: int) ->
         return Receipt(account.id, 0, now, "status", catalogue.id, text=account.status)
     else:
         raise CommandRefused(f"account {account.id} exists already")
-    account.applied = [*account.applied, command.id][-APPLIED_KEPT:]
+    applied = {**account.applied, command.id: _content(command)}
+    account.applied = dict(list(applied.items())[-APPLIED_KEPT:])
     return receipt
 
 

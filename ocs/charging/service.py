@@ -13,7 +13,11 @@ from .state import Account, Bucket, Hold, ServiceUse
 
 
 def price_of(account: Account, catalogue: Catalogue, service: str) -> Price | None:
-    """The price by which money pays for the service: that of the first offer held that has one."""
+    """The price by which money pays for the service: that of the first offer held that has one. Money of another
+    currency than the catalogue's pays for nothing.
+    """
+    if account.currency and account.currency != catalogue.currency:
+        return None
     for offer_id in account.offers:
         offer = catalogue.offers.get(offer_id)
         if offer is not None:

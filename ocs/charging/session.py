@@ -457,13 +457,14 @@ def _close(account: Account, session: Session, catalogue: Catalogue, now: int, r
 
 
 def _deadline(session: Session, items: list[_Item], now: int, settings: Settings) -> int:
-    """When the session counts as lost: twice its longest running validity time and some grace, never earlier than
-    what an earlier answer promised.
-    """
-    validity_s = max((item.receipt.validity_s for item in items), default=0)
-    if not any(use.granted for use in session.services.values()):
+    """When the session counts as lost: when the last of what it holds does, and much later if it holds nothing."""
+    for item in items:
+        if item.use is not None and item.receipt.validity_s:
+            item.use.supervised_until = now + (2 * item.receipt.validity_s + settings.session_grace_s) * 1000
+    deadlines = [use.supervised_until for use in session.services.values() if use.granted]
+    if not deadlines:
         return now + settings.idle_session_s * 1000
-    return max(session.deadline, now + (2 * validity_s + settings.session_grace_s) * 1000)
+    return max(*deadlines, now + settings.session_grace_s * 1000)  # late, but heard of
 
 
 def _remember(session: Session, command: CreditControl, answer: Answer, settings: Settings) -> None:

@@ -82,8 +82,8 @@ class Account(Struct, omit_defaults=True, gc=False):
     buckets: list[Bucket] = []
     gone: dict[str, Totals] = {}
     """By unit: what buckets that are no longer listed had."""
-    applied: list[str] = []
-    """Ids of the last credits and purchases, so that a repeated one is applied once."""
+    applied: dict[str, str] = {}
+    """The last credits and purchases, id to content, so that a repeated one is applied once."""
 
 
 class Hold(Struct, gc=False):
@@ -113,6 +113,8 @@ class ServiceUse(Struct, omit_defaults=True, gc=False):
     charged_micro: int = 0
     uncharged: int = 0
     """Units of `used` that nothing could pay for."""
+    supervised_until: int = 0
+    """When what is granted counts as lost: twice its validity time and a grace after the grant."""
 
 
 class ServiceAnswer(Struct, omit_defaults=True, gc=False):

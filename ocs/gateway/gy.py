@@ -80,11 +80,14 @@ class CreditControlFront:
             self.repeated += 1
         elif any(service.uncharged for service in receipt.services):
             self.uncharged += 1
-        future.set_result(
-            to_answer(
+        try:
+            message = to_answer(
                 request, answer, self.origin_host, self.origin_realm, self.failure_handling, self.session_failover
             )
-        )
+        except Exception as error:  # the node logs it and answers 5012; what was decided stands
+            future.set_exception(error)
+        else:
+            future.set_result(message)
 
     def _error(self, request: CreditControlRequest, code: ResultCode, **avps: Any) -> Any:
         return error_answer(

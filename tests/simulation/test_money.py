@@ -110,6 +110,7 @@ class Money(RuleBasedStateMachine):
         self.money = dict.fromkeys(ACCOUNTS, 0)
         self.octets = dict.fromkeys(ACCOUNTS, 0)
         self.credits: dict[str, str] = {}
+        self.amounts: dict[str, int] = {}
 
     def run(self, coroutine: Any) -> Any:
         return self.runner.run(coroutine)
@@ -179,13 +180,14 @@ class Money(RuleBasedStateMachine):
         name = f"t{next(self.ids)}"
         self.run(self.servers[server].execute(account, CreditMoney(name, amount)))
         self.credits[name] = account
+        self.amounts[name] = amount
         self.money[account] += amount
 
     @precondition(lambda self: self.credits)
     @rule(data=st.data(), server=st.integers(0, 1))
     def top_up_again(self, data: st.DataObject, server: int) -> None:
         name = data.draw(st.sampled_from(sorted(self.credits)[-20:]))
-        decision = self.run(self.servers[server].execute(self.credits[name], CreditMoney(name, 1)))
+        decision = self.run(self.servers[server].execute(self.credits[name], CreditMoney(name, self.amounts[name])))
         assert decision.repeated
 
     @rule(account=st.sampled_from(ACCOUNTS), offer=st.sampled_from(["small", "priced"]), server=st.integers(0, 1))

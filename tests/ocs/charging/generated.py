@@ -174,7 +174,7 @@ class History:
         self.books = books
         self.now = NOW
         self.asked: list[CreditControl] = []
-        self._credits = 0
+        self._credits: list[Command] = []
         books.open_account("a")
         books.carry_out(BuyOffer("first", "basic"), self.now)
         books.carry_out(CreditMoney("start", 100), self.now)
@@ -201,20 +201,22 @@ class History:
                 return self.asked[step.amount % len(self.asked)] if self.asked else None
             case "expire":
                 return ExpireSession(step.session)
-            case "money":
-                return CreditMoney(self._id(step), step.amount + 1)
-            case "units":
-                names = _BY_UNIT[step.units][: step.amount % 2 + 1]
-                return CreditUnits(self._id(step), step.units, step.amount + 1, names, step.amount or None)
-            case "buy":
-                return BuyOffer(self._id(step), step.name)
+            case "money" | "units" | "buy":
+                # Mostly a new one; one in six is the one before, once more.
+                if step.amount % 6 or not self._credits:
+                    self._credits.append(self._credit(step))
+                return self._credits[-1]
             case _:
                 return SetStatus(AccountStatus.BLOCKED if step.kind == "block" else AccountStatus.ACTIVE)
 
-    def _id(self, step: Step) -> str:
-        """Mostly a new one; one in six is that of the credit before."""
-        self._credits += step.amount % 6 > 0
-        return f"c{self._credits}"
+    def _credit(self, step: Step) -> Command:
+        name = f"c{len(self._credits)}"
+        if step.kind == "money":
+            return CreditMoney(name, step.amount + 1)
+        if step.kind == "buy":
+            return BuyOffer(name, step.name)
+        services = _BY_UNIT[step.units][: step.amount % 2 + 1]
+        return CreditUnits(name, step.units, step.amount + 1, services, step.amount or None)
 
     def _request(self, step: Step) -> CreditControl:
         session = self.books.sessions.get(("a", step.session))

@@ -162,3 +162,11 @@ def test_blocking_is_said_in_the_receipt(books: Books) -> None:
         books.carry_out(SetStatus(status))
         assert books.accounts["a"].status is status
         assert (books.receipts[-1].kind, books.receipts[-1].text) == ("status", status)
+
+
+def test_an_id_that_was_used_for_another_credit_is_refused(books: Books) -> None:
+    books.carry_out(CreditMoney("x", 5))
+    for other in (CreditMoney("x", 6), BuyOffer("x", next(iter(CATALOGUE.offers)))):
+        with pytest.raises(CommandRefused, match="id x was used for another credit"):
+            books.carry_out(other)
+    assert books.carry_out(CreditMoney("x", 5)).repeated

@@ -16,7 +16,7 @@ from tests.ocs.charging.samples import CATALOGUE
 
 VALIDITY_MS = 600_000
 GRACE_MS = 60_000
-IDLE_MS = 7_200_000
+IDLE_MS = 86_400_000
 
 
 @pytest.fixture
@@ -55,7 +55,7 @@ def test_a_session_with_a_quota_may_be_silent_for_twice_its_validity_and_the_gra
     assert session(books).deadline == NOW + 1000 + 2 * VALIDITY_MS + GRACE_MS
 
 
-def test_a_session_without_a_quota_may_be_silent_for_two_hours(books: Books) -> None:
+def test_a_session_without_a_quota_may_be_silent_for_a_day(books: Books) -> None:
     books.carry_out(credit_control("initial", 0))
     assert session(books).deadline == NOW + IDLE_MS
 
