@@ -10,11 +10,14 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable
 from pathlib import Path
 
+import msgspec
+from redis.exceptions import ResponseError
+
 from ocs.charging.balance import Proof
 from ocs.charging.state import Account, Session
 from ocs.rating.catalogue import Unit
 from ocs.store.connection import Store
-from ocs.store.keys import split_member
+from ocs.store.keys import ANY_ACCOUNT, split_member
 from ocs.store.ledger import decode_account, decode_session
 from ocs.units import parse_money_micro
 
@@ -37,27 +40,38 @@ class Audit:
 
 
 async def audit(store: Store) -> Audit:
-    """Looks at the whole store, one partition after the other."""
+    """Looks at the whole store: one pass over its keys."""
     result = Audit()
+    sessions = defaultdict(list)
     for partition in range(store.keys.partitions):
-        sessions = defaultdict(list)
         for member in await store.client.zrange(store.keys.deadlines(partition), 0, -1):
             account_id, session_id = split_member(member.decode())
             sessions[account_id].append(session_id)
-        async for key in store.client.scan_iter(match=store.keys.accounts_pattern(partition), count=1000):
-            account_id = key.decode().partition(":account:")[2]
+    seen = set()
+    async for key in store.client.scan_iter(match=ANY_ACCOUNT, count=1000):
+        name = key.decode(errors="replace")
+        account_id = name.partition(":account:")[2]
+        if name == store.keys.account(account_id) and account_id not in seen:  # SCAN may give a key more than once
+            seen.add(account_id)
             await _look(store, account_id, sessions.pop(account_id, []), result)
-        result.problems += [f"sessions of account {account_id}, which does not exist" for account_id in sessions]
+    result.problems += [f"sessions of account {account_id}, which does not exist" for account_id in sessions]
     return result
 
 
 async def _look(store: Store, account_id: str, session_ids: list[str], result: Audit) -> None:
     """Checks one account; what looks wrong is read again, since a running server may have been between two steps."""
-    problems: list[str] = []
-    for _ in range(_LOOKS):
-        account, sessions = await _read(store, account_id, session_ids)
+    looks = 0
+    while True:
+        looks += 1
+        try:
+            account, sessions = await _read(store, account_id, session_ids)
+        except (msgspec.MsgspecError, ResponseError) as error:
+            result.problems.append(f"account {account_id}: it, or a session of it, cannot be read: {error}")
+            return
+        if account is None:
+            return  # gone since it was listed
         problems = check_account(account, sessions)
-        if not problems:
+        if not problems or looks == _LOOKS:
             break
         members = await store.client.zrange(store.keys.deadlines(store.keys.partition_of(account_id)), 0, -1)
         pairs = [split_member(member.decode()) for member in members]
@@ -72,15 +86,16 @@ async def _look(store: Store, account_id: str, session_ids: list[str], result: A
         result.proofs.setdefault(Unit(unit), Proof()).add_gone(totals)
 
 
-async def _read(store: Store, account_id: str, session_ids: list[str]) -> tuple[Account, list[Session]]:
-    """The account and those of its sessions that are open, as of one moment."""
+async def _read(store: Store, account_id: str, session_ids: list[str]) -> tuple[Account | None, list[Session]]:
+    """The account and those of its sessions that are open, as of one moment. Raises MsgspecError or ResponseError."""
     transaction = store.client.pipeline(transaction=True)
     transaction.get(store.keys.account(account_id))
     for session_id in session_ids:
         transaction.get(store.keys.session(account_id, session_id))
     values = await transaction.execute()
     sessions = [decode_session(value) for value in values[1:] if value]
-    return decode_account(values[0]), [session for session in sessions if session.deadline]
+    account = decode_account(values[0]) if values[0] else None
+    return account, [session for session in sessions if session.deadline]
 
 
 def check_account(account: Account, sessions: Iterable[Session]) -> list[str]:

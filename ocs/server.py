@@ -4,6 +4,7 @@ Owns that order and nothing else: store, ledger, node, sweeper, metrics.
 """
 
 import asyncio
+import contextlib
 import gc
 import time
 
@@ -26,11 +27,16 @@ from ocs.metrics import Collector, MetricsPage
 from ocs.peers import PeerTable
 from ocs.rating.catalogue import Catalogue
 from ocs.store.connection import Store, open_store
-from ocs.store.embedded import EmbeddedValkey
+from ocs.store.embedded import EmbeddedStoreError, EmbeddedValkey
 from ocs.store.ledger import Ledger
 from ocs.store.sweeper import sweep_until
 
 log = structlog.get_logger("ocs")
+
+_FIRST_LOOK_S = 0.5
+"""How often to see whether the embedded store lives."""
+_LATER_LOOK_S = 5.0
+"""How long to wait after it could not be started."""
 
 
 def clock() -> int:
@@ -44,6 +50,8 @@ class OpenStore:
     def __init__(self, config: Config) -> None:
         self._config = config
         self._embedded: EmbeddedValkey | None = None
+        self._keeper: asyncio.Task[None] | None = None
+        self._leaving = asyncio.Event()
         self.store: Store
 
     async def __aenter__(self) -> Store:
@@ -59,6 +67,8 @@ class OpenStore:
         except BaseException:
             await self._stop_embedded()
             raise
+        if self._embedded is not None:
+            self._keeper = asyncio.get_running_loop().create_task(self._keep(self._embedded), name="store keeper")
         return self.store
 
     async def __aexit__(self, *_: object) -> None:
@@ -66,8 +76,28 @@ class OpenStore:
         await self._stop_embedded()
 
     async def _stop_embedded(self) -> None:
+        self._leaving.set()
+        if self._keeper is not None:
+            await self._keeper
         if self._embedded is not None:
             await asyncio.to_thread(self._embedded.stop)
+
+    async def _keep(self, embedded: EmbeddedValkey) -> None:
+        """Starts the embedded store again when it has died: killed for its memory, or ended by a full disk."""
+        wait_s = _FIRST_LOOK_S
+        while not self._leaving.is_set():
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._leaving.wait(), wait_s)
+                return
+            wait_s = _FIRST_LOOK_S
+            if not embedded.has_died():
+                continue
+            log.error("the embedded store has died; starting it again", log=str(embedded.directory / "valkey.log"))
+            try:
+                await asyncio.to_thread(embedded.start)
+            except EmbeddedStoreError as error:
+                wait_s = _LATER_LOOK_S
+                log.error("the embedded store cannot be started", error=str(error), again_in_s=wait_s)  # noqa: TRY400
 
 
 def make_ledger(config: Config, store: Store, catalogue: Catalogue) -> Ledger:
@@ -141,8 +171,8 @@ class Server:
     async def stop(self) -> None:
         """Answers what is in flight, says goodbye to the peers, and writes everything that was submitted."""
         await self.node.close()
+        self._stopping.set()
         if self._sweeper is not None:
-            self._stopping.set()
             await self._sweeper
         await self.ledger.close()
         if self._metrics is not None:

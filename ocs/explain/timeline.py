@@ -30,12 +30,14 @@ async def of_session(store: Store, session: str) -> list[Receipt]:
 
 
 async def of_stranger(store: Store, identity: str) -> list[Receipt]:
-    """Receipts of requests about an identity that has no account. They stand in the partitions of their sessions."""
+    """Receipts of requests about an identity (with or without `kind:`) that has no account. They stand in the
+    partitions of their sessions.
+    """
     return [
         event.receipt
         for partition in range(store.keys.partitions)
         async for event in history(store, partition)
-        if not event.receipt.account and event.receipt.identity.partition(":")[2] == identity
+        if not event.receipt.account and identity in (event.receipt.identity, event.receipt.identity.partition(":")[2])
     ]
 
 

@@ -1,5 +1,6 @@
 """Opens the store: connects, loads the function, checks the installation, and says how durable it is."""
 
+import re
 from importlib.resources import files
 from typing import Any
 
@@ -7,7 +8,7 @@ import msgspec
 import redis.asyncio
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
-from redis.exceptions import RedisError, ResponseError
+from redis.exceptions import AuthenticationError, RedisError, ResponseError
 
 from .keys import INSTALLATION, Keys
 
@@ -50,25 +51,28 @@ class Store:
 
 
 def masked(url: str) -> str:
-    """The URL without its password."""
-    scheme, separator, rest = url.partition("://")
-    credentials, at, host = rest.rpartition("@")
-    if not at:
-        return url
-    user = credentials.split(":", 1)[0]
-    return f"{scheme}{separator}{user}:***@{host}"
+    """The URL without user and password, which may hold any character: everything up to the last @ goes."""
+    url = re.sub(r"^([a-z]+://)?.*@", r"\1***@", url, flags=re.IGNORECASE | re.DOTALL)
+    return re.sub(r"([?&][^=&]*password=)[^&]*", r"\1***", url, flags=re.IGNORECASE)
 
 
 def make_client(url: str) -> Client:
     """A client for any redis://, rediss:// or unix:// URL. Raises StoreError when the URL is none."""
+    # Repeating a commit is safe: if it had been carried out, the version no longer matches and we are told so.
+    retry = Retry(NoBackoff(), 1)
     try:
-        # Repeating a commit is safe: if it had been carried out, the version no longer matches and we are told so.
-        retry = Retry(NoBackoff(), 1)
-        return redis.asyncio.Redis.from_url(
+        if not url.startswith(("redis://", "rediss://", "unix://")):
+            raise ValueError  # noqa: TRY301  (redis-py takes redis:HOST for this machine)
+        client = redis.asyncio.Redis.from_url(
             url, decode_responses=False, socket_timeout=SOCKET_TIMEOUT_S, retry=retry, health_check_interval=0
         )
-    except ValueError as error:
-        raise StoreError(f"{masked(url)}: {error}") from None
+        client.connection_pool.make_connection()  # type: ignore[no-untyped-call]  # opens nothing, but refuses options that do not exist
+    except (ValueError, TypeError, RedisError):
+        # What redis-py has to say about it may quote a part of the password.
+        right = "redis://[[USER]:PASSWORD@]HOST[:PORT][/NUMBER], rediss:// or unix://PATH"
+        text = f"is not the URL of a store; write {right}, with special characters of a password as %XX"
+        raise StoreError(f"{masked(url)} {text}") from None
+    return client
 
 
 async def open_store(url: str, partitions: int) -> Store:
@@ -82,7 +86,10 @@ async def open_store(url: str, partitions: int) -> Store:
             layout = await _layout(client, partitions)
             durability = await _durability(client)
         except (RedisError, OSError) as error:
-            raise StoreError(f"{masked(url)}: {error}") from error
+            text = str(error)
+            if isinstance(error.__cause__, AuthenticationError):
+                text = "the server asks for a password, or refuses the one in the URL (redis://USER:PASSWORD@HOST)"
+            raise StoreError(f"{masked(url)}: {text}") from error
     except StoreError as error:
         await client.aclose()
         raise StoreError(str(error).replace(url, masked(url))) from error.__cause__
@@ -108,7 +115,11 @@ async def _layout(client: Client, partitions: int) -> Layout:
     wanted = Layout(partitions)
     await client.set(INSTALLATION, msgspec.json.encode(wanted), nx=True)
     stored = await client.get(INSTALLATION)
-    found = msgspec.json.decode(stored, type=Layout)
+    try:
+        found = msgspec.json.decode(stored, type=Layout)
+    except msgspec.MsgspecError:
+        text = f"this store has a key {INSTALLATION!r} that is not of this program; is another program using it?"
+        raise StoreError(text) from None
     if found.format != wanted.format:
         raise StoreError(f"this store has format {found.format}; this program reads format {wanted.format}")
     if found.partitions != partitions:
@@ -120,7 +131,7 @@ async def _layout(client: Client, partitions: int) -> Layout:
 async def _durability(client: Client) -> str:
     try:
         config: dict[str, str] = {}
-        for name in ("appendonly", "appendfsync", "maxmemory-policy"):
+        for name in ("appendonly", "appendfsync", "no-appendfsync-on-rewrite", "maxmemory-policy"):
             for key, value in (await client.config_get(name)).items():
                 config[_text(key)] = _text(value)
     except ResponseError:
@@ -131,6 +142,11 @@ async def _durability(client: Client) -> str:
     if config.get("appendonly") != "yes":
         return "NONE: no append-only file; a restart of the store loses every balance change since its last snapshot"
     fsync = config.get("appendfsync")
+    if fsync != "no" and config.get("no-appendfsync-on-rewrite", "no") != "no":
+        return (
+            f"while the store rewrites its append-only file, a power cut may take away some 30 s of answered requests "
+            f"(no-appendfsync-on-rewrite yes, with appendfsync {fsync}); set it to no"
+        )
     if fsync == "always":
         return "every answer is on disk before it is given (appendfsync always)"
     if fsync == "everysec":

@@ -54,12 +54,16 @@ async def read_account(store: Store, account_id: str) -> Account | None:
 
 
 async def add_subscriber(ledger: Ledger, account_id: str, identities: list[str]) -> None:
-    """Makes an account with one subscriber of those identities. Raises CommandRefused, and has changed nothing then."""
+    """Makes an account with one subscriber of those identities. Raises CommandRefused, and has changed nothing then;
+    or StoreUnavailable or RedisError, after which it may be repeated.
+    """
     store = ledger.store
     if not is_account_id(account_id):
         raise CommandRefused(f"account id {account_id!r} must be 1 to 64 letters, digits and . _ : + @ -")
     if not identities:
         raise CommandRefused("a subscriber needs at least one identity")
+    if await store.client.exists(store.keys.account(account_id)) and not await _has(store, account_id, identities):
+        raise CommandRefused(f"account {account_id} exists already")
     claimed: list[str] = []
     try:
         for name in identities:
@@ -68,9 +72,23 @@ async def add_subscriber(ledger: Ledger, account_id: str, identities: list[str])
                 continue
             owner = (await store.client.get(store.keys.identity(name)) or b"").decode()
             if owner != account_id:
-                raise CommandRefused(f"{name} belongs to account {owner}")  # noqa: TRY301  (given up below)
+                there = await store.client.exists(store.keys.account(owner))
+                hint = "" if there else ", which was never made: that addition was cut short, and has to be repeated"
+                raise CommandRefused(f"{name} belongs to account {owner}{hint}")  # noqa: TRY301  (given up below)
         await ledger.execute(account_id, CreateAccount(account_id, [Subscriber(account_id, identities)]))
     except CommandRefused:
-        for name in claimed:
-            await store.client.delete(store.keys.identity(name))
+        if await _has(store, account_id, identities):
+            # The account was made: just now by us, the answer being lost, or by somebody with the same idea. What it
+            # is known by stays, or it could not be reached.
+            if len(claimed) == len(identities):
+                return
+        else:
+            for name in claimed:
+                await store.client.delete(store.keys.identity(name))
         raise
+
+
+async def _has(store: Store, account_id: str, identities: list[str]) -> bool:
+    """Whether the account has a subscriber of just these identities."""
+    account = await read_account(store, account_id)
+    return account is not None and any(s.identities == identities for s in account.subscribers)

@@ -3,13 +3,16 @@
 Every process that works on the directory shares one server. Who comes first starts it, who goes last stops it; each
 holds a shared lock meanwhile, so that a process that was killed counts as gone. A server left behind by killed
 processes is taken over by the next one.
+
+Two servers on one append-only file would ruin it. So the server itself holds a lock as long as it lives (it inherits
+the locked file), and none is started beside one that does not answer, that is stopping, or whose socket was removed.
 """
 
 import fcntl
 import hashlib
 import os
+import stat
 import subprocess
-import tempfile
 import time
 from pathlib import Path
 from typing import IO
@@ -24,6 +27,9 @@ _SOCKET_PATH_LIMIT = 100
 """A unix socket's path may have some 107 octets."""
 _START_TIMEOUT_S = 60
 """Reading a large append-only file takes a while; commands wait for it."""
+_ANSWER_TIMEOUT_S = 5
+_END_TIMEOUT_S = 10
+"""For a server that was told to stop, or was killed, to be gone: it writes and syncs what it has."""
 
 
 class EmbeddedStoreError(RuntimeError):
@@ -46,30 +52,59 @@ class EmbeddedValkey:
         return f"unix://{self.socket}"
 
     def start(self) -> None:
-        """Connects to the directory's server, starting it if none runs. Raises EmbeddedStoreError."""
+        """Connects to the directory's server, starting it if none runs. May be repeated, for a server that has died.
+        Raises EmbeddedStoreError.
+        """
+        was_ours = self._lock is not None
         try:
             self.directory.mkdir(parents=True, exist_ok=True)
             with (self.directory / "start.lock").open("w") as start_lock:
                 fcntl.flock(start_lock, fcntl.LOCK_EX)
-                self._lock = (self.directory / "users.lock").open("w")
-                fcntl.flock(self._lock, fcntl.LOCK_SH)
-                if not self._answers():
-                    self._spawn()
+                if self._lock is None:
+                    self._lock = (self.directory / "users.lock").open("w")
+                    fcntl.flock(self._lock, fcntl.LOCK_SH)
+                try:
+                    if not self._answers():
+                        self._spawn()
+                except BaseException:
+                    if not was_ours:
+                        self._let_go()
+                    raise
         except OSError as error:
             raise EmbeddedStoreError(f"{self.directory}: {error.strerror or error}") from error
+
+    def has_died(self) -> bool:
+        """Whether no server runs any more, although this handle was not stopped."""
+        try:
+            with (self.directory / "server.lock").open("r") as lock:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            return False  # it holds its lock; or the directory is gone, and with it everything
+        return self._lock is not None
 
     def stop(self) -> None:
         """Lets go of the server, and stops it if nobody else uses the directory. Everything is on disk afterwards."""
         if self._lock is None:
             return
-        with (self.directory / "start.lock").open("w") as start_lock:
-            fcntl.flock(start_lock, fcntl.LOCK_EX)
-            try:
-                fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                pass  # others still use it
-            else:
-                self._shut_down()
+        try:
+            with (self.directory / "start.lock").open("w") as start_lock:
+                fcntl.flock(start_lock, fcntl.LOCK_EX)
+                try:
+                    fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                except BlockingIOError:
+                    pass  # others still use it
+                else:
+                    self._shut_down()
+        except FileNotFoundError:
+            # Somebody has removed the directory. Nothing is left to be kept, but for the process.
+            if self._process is not None:
+                self._process.terminate()
+                self._process.wait()
+        finally:
+            self._let_go()
+
+    def _let_go(self) -> None:
+        if self._lock is not None:
             self._lock.close()
             self._lock = None
 
@@ -78,13 +113,17 @@ class EmbeddedValkey:
         if len(os.fsencode(path)) <= _SOCKET_PATH_LIMIT:
             return path
         name = hashlib.sha256(os.fsencode(self.directory)).hexdigest()[:16]
-        return Path(tempfile.gettempdir()) / f"octroi-{os.getuid()}-{name}.sock"
+        return Path(f"/tmp/octroi-{os.getuid()}") / f"{name}.sock"  # noqa: S108  (checked in `_spawn`)
 
     def _client(self) -> redis.Redis:
-        return redis.Redis(unix_socket_path=str(self.socket), socket_timeout=5, retry=Retry(NoBackoff(), 0))
+        return redis.Redis(
+            unix_socket_path=str(self.socket), socket_timeout=_ANSWER_TIMEOUT_S, retry=Retry(NoBackoff(), 0)
+        )
 
     def _answers(self) -> bool:
-        """Whether a server answers; waits for one that is still reading its file."""
+        """Whether a server answers; waits for one that is still reading its file. Raises EmbeddedStoreError when there
+        is one that cannot be used.
+        """
         deadline = time.monotonic() + _START_TIMEOUT_S
         while time.monotonic() < deadline:
             client = self._client()
@@ -92,6 +131,8 @@ class EmbeddedValkey:
                 return bool(client.ping())
             except redis.exceptions.BusyLoadingError:
                 time.sleep(0.05)
+            except redis.exceptions.TimeoutError:
+                raise EmbeddedStoreError(f"{self.directory}: the store runs, but does not answer") from None
             except redis.exceptions.RedisError:
                 return False
             finally:
@@ -105,7 +146,6 @@ class EmbeddedValkey:
             raise EmbeddedStoreError(
                 f"no embedded Valkey for this machine ({error}); use --store redis://HOST"
             ) from error
-        self.socket.unlink(missing_ok=True)
         log = self.directory / "valkey.log"
         options = {
             "port": "0", "unixsocket": str(self.socket), "unixsocketperm": "700", "dir": str(self.directory),
@@ -115,14 +155,26 @@ class EmbeddedValkey:
         command = [str(binary)]
         for name, value in options.items():
             command += [f"--{name}", value]
-        # In a session of its own, so that Ctrl-C in a terminal reaches us and not the store before us.
-        self._process = subprocess.Popen(  # noqa: S603
-            command,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-            start_new_session=True,
-        )
+        server_lock = self._wait_for_end()
+        if server_lock is None:
+            raise EmbeddedStoreError(f"{self.directory}: a store runs here, but not at {self.socket}; stop it first")
+        with server_lock, log.open("ab") as output:
+            if self._process is not None:
+                self._process.wait()  # an earlier one, which has died
+            if self.socket.parent != self.directory:
+                _make_private(self.socket.parent)
+            self.socket.unlink(missing_ok=True)
+            # In a session of its own, so that Ctrl-C in a terminal reaches us and not the store before us. What it
+            # writes is nobody else's business.
+            self._process = subprocess.Popen(  # noqa: S603
+                command,
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=output,
+                start_new_session=True,
+                umask=0o077,
+                pass_fds=[server_lock.fileno()],
+            )
         deadline = time.monotonic() + _START_TIMEOUT_S
         while not self._answers():
             if self._process.poll() is not None:
@@ -135,30 +187,43 @@ class EmbeddedValkey:
     def _shut_down(self) -> None:
         client = self._client()
         try:
-            pid = int(client.info("server")["process_id"])
             client.shutdown()
         except redis.exceptions.RedisError:
-            return
+            pass  # it has gone already, or takes its time
         finally:
             client.close()
+        lock = self._wait_for_end()
+        if lock is None:
+            return
+        lock.close()
         if self._process is not None:
             self._process.wait()
-        else:
-            _wait_for_end(pid)
+            self._process = None
+
+    def _wait_for_end(self) -> IO[str] | None:
+        """Until no server is left in the directory. Returns the lock that a server holds, or None if one stays."""
+        lock = (self.directory / "server.lock").open("w")
+        deadline = time.monotonic() + _END_TIMEOUT_S
+        while True:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                if time.monotonic() > deadline:
+                    lock.close()
+                    return None
+                time.sleep(0.01)
+            else:
+                return lock
 
 
-def _wait_for_end(pid: int) -> None:
-    deadline = time.monotonic() + _START_TIMEOUT_S
-    while time.monotonic() < deadline:
-        try:
-            os.kill(pid, 0)
-        except ProcessLookupError:
-            return
-        time.sleep(0.01)
+def _make_private(directory: Path) -> None:
+    """A directory of ours alone, in a place where everybody may make one."""
+    directory.mkdir(mode=0o700, exist_ok=True)
+    status = directory.lstat()
+    if status.st_uid != os.getuid() or not stat.S_ISDIR(status.st_mode) or status.st_mode & 0o077:
+        raise EmbeddedStoreError(f"{directory} belongs to somebody else; use a data directory with a shorter path")
 
 
 def _last_lines(log: Path, count: int = 3) -> str:
-    try:
-        return " / ".join(log.read_text(errors="replace").splitlines()[-count:])
-    except OSError:
-        return "no log was written"
+    lines = [line for line in log.read_text(errors="replace").splitlines() if line.strip()]
+    return " / ".join(lines[-count:]) or "it said nothing"

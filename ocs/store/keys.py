@@ -14,6 +14,8 @@ import re
 import zlib
 
 INSTALLATION = "octroi"
+ANY_ACCOUNT = "[{]p*[}]:account:*"
+"""A pattern for the keys of all accounts. A client's Session-Id may look like it: compare with `Keys.account`."""
 
 _ACCOUNT_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:+@-]{0,63}")
 
@@ -55,10 +57,6 @@ class Keys:
     def position(self, partition: int, consumer: str) -> str:
         """Where a consumer of the partition's events stands: the id of the last event it is done with."""
         return f"{self._tags[partition]}:position:{consumer}"
-
-    def accounts_pattern(self, partition: int) -> str:
-        """A SCAN pattern for all accounts of a partition."""
-        return f"{self._tags[partition].replace('{', '[{]').replace('}', '[}]')}:account:*"
 
 
 def deadline_member(account: str, session: str) -> str:

@@ -1,14 +1,20 @@
 """Group commit: takes commands, decides them on the accounts' states, writes, and only then says what was decided.
 
 Commands that arrive while a write is under way leave together in the next one, a single pipeline with one call an
-account; commands for one account within it are decided one after another in memory and written once. An account's
-state is read when it is first needed and kept; if somebody else has changed it meanwhile, the write is refused, brings
-the fresh state, and the commands are decided again.
+account; commands for one account within it are decided one after another in memory and written once. Where many wait,
+another lane decides and writes them meanwhile, so that server and store both have work; an account is in one lane.
+
+An account's state is read when it is first needed and kept; if somebody else has changed it meanwhile, the write is
+refused, brings the fresh state, and the commands are decided again.
 """
 
 import asyncio
+import contextlib
+import math
 import time
 from collections.abc import Callable
+from functools import partial
+from itertools import islice
 from typing import Any
 
 import msgspec
@@ -32,12 +38,21 @@ _encode = msgspec.json.Encoder().encode
 decode_account = msgspec.json.Decoder(Account).decode
 decode_session = msgspec.json.Decoder(Session).decode
 
-OPEN_SESSION_INDEX_MS = 30 * 86_400_000
-"""How long the index from Session-Id to account is kept for a session that was opened; a month outlives any session."""
+OPEN_SESSION_INDEX_MS = 400 * 86_400_000
+"""How long the index from Session-Id to account is kept for a session that was opened: longer than any is open, meters
+and trackers included. It is shortened when the session is closed.
+"""
 _TRIES = 100
 """An account changed by others this often in a row is not contention any more but a fault."""
+_COMPLAIN_EVERY_S = 1.0
+_LANES = 3
+"""Measured: two overlap server and store, the third fills the gap while the disk is waited for."""
+_NEXT_LANE_FROM = 24
+"""Accounts that wait before another lane starts beside those at work: with fewer, one larger batch is cheaper."""
 
 Done = Callable[["Decision | Exception"], None]
+_Unresolved = tuple[list[str], CreditControl, Done]
+"""Identities, the command, and whom to tell."""
 
 
 class StoreUnavailable(RuntimeError):
@@ -62,7 +77,8 @@ class _Known:
 
     def __init__(self, account: Account | None) -> None:
         self.account = account
-        self.sessions: dict[str, Session | None] = {}
+        self.sessions: dict[str, Session] = {}
+        """The open ones that were needed. Closed ones are read again each time: few are asked for."""
 
 
 class Counters:
@@ -110,7 +126,7 @@ class Ledger:
         clock: Callable[[], int],
         session_retention_s: int = 3600,
         accounts_kept: int = 100_000,
-        pipeline_accounts: int = 128,
+        pipeline_accounts: int = 64,
     ) -> None:
         self.store = store
         self.catalogue = catalogue
@@ -118,36 +134,42 @@ class Ledger:
         self.clock = clock
         """Milliseconds since 1970."""
         self.counters = Counters()
-        self._retention_ms = session_retention_s * 1000
+        self._retention_ms = max(1, session_retention_s * 1000)
+        """At least 1: to the store's function, 0 means for ever."""
         self._accounts_kept = accounts_kept
         self._pipeline_accounts = pipeline_accounts
         self._known: dict[str, _Known] = {}
         self._accounts_of: dict[str, str] = {}
         """Identity (`kind:value`) to account id, as found in the store."""
         self._waiting: dict[str, _Work] = {}
-        self._unresolved: list[tuple[list[str], Command, Done]] = []
-        self._pipe = Pipe(store.client)
+        self._unresolved: list[_Unresolved] = []
+        self._closed_indices: list[Words] = []
+        """For the next write: how long the index of sessions that were closed is still kept."""
+        self._complained_at = -math.inf
+        self._unsaid = 0
+        self._busy: set[str] = set()
+        """Accounts that a lane is at work on."""
+        self._lanes_at_work = 0
         self._wake = asyncio.Event()
-        self._task: asyncio.Task[None] | None = None
+        self._lanes: list[asyncio.Task[None]] = []
         self._closing = False
 
     # --- taking commands ----------------------------------------------------------------------------------------
 
     def start(self) -> None:
-        self._task = asyncio.get_running_loop().create_task(self._run(), name="ledger")
+        loop = asyncio.get_running_loop()
+        self._lanes = [loop.create_task(self._run(Pipe(self.store.client)), name=f"ledger {n}") for n in range(_LANES)]
 
     async def close(self) -> None:
         """Carries out what was submitted, then stops."""
         self._closing = True
         self._wake.set()
-        if self._task is not None:
-            await self._task
-        await self._pipe.close()
+        await asyncio.gather(*self._lanes)
 
     @property
     def backlog(self) -> int:
-        """Commands that wait for the next write."""
-        return sum(len(work.commands) for work in self._waiting.values()) + len(self._unresolved)
+        """Commands that wait for the next write. Other threads may ask."""
+        return sum(len(work.commands) for work in list(self._waiting.values())) + len(self._unresolved)
 
     def submit(self, account_id: str, command: Command, done: Done) -> None:
         """Carries `command` out on the account; "" means an account that does not exist. `done` is called with the
@@ -157,7 +179,8 @@ class Ledger:
         if work is None:
             work = self._waiting[account_id] = _Work(account_id)
         work.commands.append((command, done))
-        self._wake.set()
+        if not self._lanes_at_work or len(self._waiting) >= _NEXT_LANE_FROM:
+            self._wake.set()
 
     def submit_for(self, identities: list[str], command: CreditControl, done: Done) -> None:
         """The same for the account of the first of `identities` (`kind:value`) that has one; without any identity,
@@ -175,6 +198,8 @@ class Ledger:
 
     async def execute(self, account_id: str, command: Command) -> Decision:
         """`submit`, awaited. Raises what `done` would be given."""
+        if self._closing:
+            raise StoreUnavailable("the ledger is closed")
         future: asyncio.Future[Decision] = asyncio.get_running_loop().create_future()
 
         def done(result: Decision | Exception) -> None:
@@ -190,30 +215,65 @@ class Ledger:
 
     # --- writing ------------------------------------------------------------------------------------------------
 
-    async def _run(self) -> None:
-        while True:
-            if not self._waiting and not self._unresolved:
-                if self._closing:
+    async def _run(self, pipe: Pipe) -> None:
+        """One lane: a pipeline at a time, until the ledger closes and nothing is left to do."""
+        try:
+            while True:
+                unresolved, works = self._take()
+                if unresolved or works:
+                    self._lanes_at_work += 1
+                    await self._guarded(partial(self._resolve, pipe), unresolved)
+                    await self._guarded(partial(self._carry_out, pipe), works)
+                    self._lanes_at_work -= 1
+                    self._busy.difference_update(work.account_id for work in works)
+                    self._wake.set()  # what waited for these accounts, or for a lane
+                elif self._closing and not self._waiting and not self._unresolved:
                     return
-                self._wake.clear()
-                await self._wake.wait()
-                continue
-            if self._unresolved:
-                await self._guarded(self._resolve, self._take_unresolved())
-            works = self._take()
-            if works:
-                await self._guarded(self._carry_out, works)
+                else:
+                    self._wake.clear()
+                    await self._wake.wait()
+        finally:
+            if self._closed_indices:
+                indices, self._closed_indices = self._closed_indices, []
+                with contextlib.suppress(RedisError, OSError):
+                    await pipe.execute(indices)
+            await pipe.close()
+
+    def _take(self) -> tuple[list[_Unresolved], list[_Work]]:
+        """What a lane may do now: nothing if another is at work and little waits, since a larger batch is cheaper."""
+        if self._lanes_at_work and len(self._waiting) < _NEXT_LANE_FROM and not self._closing:
+            return [], []
+        unresolved, self._unresolved = self._unresolved, []
+        waiting, busy = self._waiting, self._busy
+        if not busy and len(waiting) <= self._pipeline_accounts:
+            self._waiting = {}
+            works = list(waiting.values())
+        else:
+            free = (account_id for account_id in waiting if account_id not in busy)
+            works = [waiting.pop(account_id) for account_id in list(islice(free, self._pipeline_accounts))]
+        busy.update(work.account_id for work in works)
+        return unresolved, works
 
     async def _guarded(self, step: Callable[[Any], Any], batch: list[Any]) -> None:
         """Runs a step for a batch. What the step did not finish fails with StoreUnavailable; the ledger goes on."""
+        if not batch:
+            return
         try:
             await step(batch)
         except (RedisError, OSError) as error:
             self._fail(batch, StoreUnavailable(str(error) or type(error).__name__))
-            log.warning("store did not confirm", error=str(error), commands=len(batch))
+            self._complain("store did not confirm", error, len(batch))
         except Exception as error:
             self._fail(batch, error)
             log.exception("unexpected failure in the ledger")
+
+    def _complain(self, what: str, error: Exception, accounts: int) -> None:
+        """A log line, at most one a second: while the store is away, every batch fails."""
+        self._unsaid += accounts
+        now = time.monotonic()
+        if now - self._complained_at >= _COMPLAIN_EVERY_S:
+            log.error(what, error=str(error) or type(error).__name__, accounts=self._unsaid)
+            self._complained_at, self._unsaid = now, 0
 
     def _fail(self, batch: list[Any], error: Exception) -> None:
         self.counters.failures += 1
@@ -226,93 +286,114 @@ class Ledger:
             else:
                 _tell(item[2], error)
 
-    def _take_unresolved(self) -> list[tuple[list[str], Command, Done]]:
-        batch, self._unresolved = self._unresolved, []
-        return batch
-
-    def _take(self) -> list[_Work]:
-        waiting = self._waiting
-        if len(waiting) <= self._pipeline_accounts:
-            self._waiting = {}
-            return list(waiting.values())
-        return [waiting.pop(account_id) for account_id in list(waiting)[: self._pipeline_accounts]]
-
-    async def _resolve(self, batch: list[tuple[list[str], CreditControl, Done]]) -> None:
+    async def _resolve(self, pipe: Pipe, batch: list[_Unresolved]) -> None:
         """Finds the accounts of identities that are not known yet."""
         keys = self.store.keys
         names = []
         for identities, command, _ in batch:
             names += [keys.identity(identity) for identity in identities] or [keys.where(command.session)]
-        found = iter(await self._get(names))
+        found = iter(await pipe.execute([("GET", name) for name in names]))
         if len(self._accounts_of) > self._accounts_kept:
             self._accounts_of.clear()
         for identities, command, done in batch:
-            account_id = ""
-            for identity in identities:
-                value = next(found)
-                if value is not None and not account_id:
-                    account_id = self._accounts_of[identity] = value.decode()
-                    command.identity = identity
-            if not identities:
-                value = next(found)
-                account_id = value.decode() if value is not None else ""
-            elif not account_id:
-                command.identity = identities[0]
+            values = [next(found) for _ in range(len(identities) or 1)]
+            wrong = next((value for value in values if isinstance(value, Exception)), None)
+            if wrong is not None:
+                self.counters.failures += 1
+                self._complain("an identity or session cannot be looked up", wrong, 1)
+                _tell(done, StoreUnavailable(str(wrong)))
+                continue
+            place = next((place for place, value in enumerate(values) if value is not None), None)
+            account_id = "" if place is None else values[place].decode(errors="replace")
+            if identities:
+                command.identity = identities[place or 0]
+                if account_id:
+                    self._accounts_of[command.identity] = account_id
             self.submit(account_id, command, done)
 
-    async def _carry_out(self, works: list[_Work]) -> None:
-        await self._read(works)
+    async def _carry_out(self, pipe: Pipe, works: list[_Work]) -> None:
+        closed = await self._read(pipe, works)
         now = self.clock()
         planned = [self._plan(work, now) for work in works]
         to_write = [plan for plan in planned if plan.receipts]
         if to_write:
-            await self._write(to_write)
+            await self._write(pipe, to_write)
+        for account_id, session_id in closed:
+            if account_id in self._known:
+                self._known[account_id].sessions.pop(session_id, None)
         for plan in planned:
             if not plan.receipts:
                 _tell_all(plan)
 
-    async def _read(self, works: list[_Work]) -> None:
-        """Gets the states that are not known yet. A work whose state cannot be read fails and leaves `works`."""
-        keys, known = self.store.keys, self._known
+    def _forget_some(self) -> None:
+        """Keeps what is known within its bound. At least what is too much goes, at best a tenth, so that this is rare;
+        what a lane is at work on stays.
+        """
+        known = self._known
         if len(known) > self._accounts_kept:
-            for account_id in list(known)[: self._accounts_kept // 10]:
+            surplus = max(len(known) - self._accounts_kept, self._accounts_kept // 10)
+            for account_id in [name for name in islice(known, surplus + len(self._busy)) if name not in self._busy]:
                 del known[account_id]
-        wanted: list[tuple[_Work, str | None]] = []
-        for work in works:
-            if not work.account_id:
-                continue
-            state = known.get(work.account_id)
-            if state is None:
-                wanted.append((work, None))
-            for command, _ in work.commands:
-                session = session_of(command)
-                if session is not None and (state is None or session not in state.sessions):
-                    wanted.append((work, session))
-        if not wanted:
-            return
-        names = [
-            keys.account(work.account_id) if session is None else keys.session(work.account_id, session)
-            for work, session in wanted
-        ]
-        for (work, session), value in zip(wanted, await self._get(names), strict=True):
-            try:
-                if session is None:
-                    known[work.account_id] = _Known(decode_account(value) if value else None)
-                elif work.account_id in known:
-                    known[work.account_id].sessions[session] = decode_session(value) if value else None
-            except msgspec.MsgspecError as error:
-                log.warning("stored state cannot be read", account=work.account_id, session=session, error=str(error))
-                self._fail([work], StoreUnavailable(f"what is stored of account {work.account_id} cannot be read"))
-                if work in works:
-                    works.remove(work)
 
-    async def _get(self, names: list[str]) -> list[bytes | None]:
-        """The values of keys in any partition."""
-        values = await self._pipe.execute([("GET", name) for name in names])
-        for value in values:
-            if isinstance(value, Exception):
-                raise value
-        return values
+    async def _read(self, pipe: Pipe, works: list[_Work]) -> list[tuple[str, str]]:
+        """Gets the states that are not known yet. A work whose state cannot be read fails and leaves `works`. Returns
+        account and id of closed sessions, which are known for this batch only.
+        """
+        self._forget_some()
+        wanted = [(work, sessions) for work in works if (sessions := self._unknown_of(work)) is not None]
+        if not wanted:
+            return []
+        keys = self.store.keys
+        commands: list[Words] = []
+        ends: list[int] = []
+        for work, sessions in wanted:
+            # An account and its sessions are read as of one moment: a session newer than its account, or older, would
+            # not fit the account's books.
+            commands += (("MULTI",), ("GET", keys.account(work.account_id)))
+            commands += [("GET", keys.session(work.account_id, session_id)) for session_id in sessions]
+            commands.append(("EXEC",))
+            ends.append(len(commands) - 1)
+        replies = await pipe.execute(commands)
+        closed: list[tuple[str, str]] = []
+        for (work, sessions), end in zip(wanted, ends, strict=True):
+            try:
+                closed += self._learn(work.account_id, sessions, replies[end])
+            except (msgspec.MsgspecError, ResponseError) as error:
+                self._unreadable(work, error)
+                works.remove(work)
+                self._busy.discard(work.account_id)
+        return closed
+
+    def _unknown_of(self, work: _Work) -> list[str] | None:
+        """None if all that the work needs is known; else the sessions that have to be read with the account."""
+        if not work.account_id:
+            return None
+        state = self._known.get(work.account_id)
+        sessions = {session for command, _ in work.commands if (session := session_of(command)) is not None}
+        # An account that does not exist may be made by anybody.
+        if state is not None and state.account is not None and sessions <= state.sessions.keys():
+            return None
+        return list(sessions)
+
+    def _learn(self, account_id: str, sessions: list[str], values: Any) -> list[tuple[str, str]]:
+        """Takes over what was read, and returns the closed sessions among it. Raises MsgspecError and ResponseError."""
+        if isinstance(values, Exception):
+            raise values
+        wrong = next((value for value in values if isinstance(value, Exception)), None)
+        if wrong is not None:
+            raise wrong
+        account = decode_account(values[0]) if values[0] else None
+        found = {name: decode_session(value) for name, value in zip(sessions, values[1:], strict=True) if value}
+        state = self._known.get(account_id)
+        if state is None or state.account is None or account is None or state.account.version != account.version:
+            state = self._known[account_id] = _Known(account)
+        state.sessions.update(found)
+        return [(account_id, name) for name, session in found.items() if session.state is SessionState.CLOSED]
+
+    def _unreadable(self, work: _Work, error: Exception) -> None:
+        """What is stored of one account, or of a session of it, makes no sense. The others go on."""
+        self._fail([work], StoreUnavailable(f"what is stored of account {work.account_id} cannot be read"))
+        log.error("stored state cannot be read", account=work.account_id, error=str(error))
 
     def _plan(self, work: _Work, now: int) -> _Planned:
         """Decides the work's commands one after another. Changes nothing that is known."""
@@ -340,40 +421,40 @@ class Ledger:
                     plan.sessions[session_id] = decision.state.session
         return plan
 
-    async def _write(self, plans: list[_Planned]) -> None:
+    async def _write(self, pipe: Pipe, plans: list[_Planned]) -> None:
         started = time.perf_counter()
-        commands: list[Words] = []
+        commands, self._closed_indices = self._closed_indices, []
         positions = []
         for plan in plans:
             self._add_index(commands, plan)
             positions.append(len(commands))
             self._add_commit(commands, plan)
-        results = await self._pipe.execute(commands)
+        results = await pipe.execute(commands)
         self.counters.pipelines += 1
         self.counters.pipeline_s += time.perf_counter() - started
+        refused: list[tuple[_Planned, Exception]] = []
         for plan, position in zip(plans, positions, strict=True):
             result = results[position]
             if isinstance(result, list):
                 self._conflict(plan, result)
             elif isinstance(result, Exception):
-                await self._refused(plan, result)
+                refused.append((plan, result))
             else:
                 self._written(plan)
+        if refused:
+            await self._refused(refused)
 
     def _add_index(self, commands: list[Words], plan: _Planned) -> None:
         """Keeps the index from Session-Id to account, for requests that name no subscriber. It stands in another
-        partition, so it is written beside the commit: before it for a new session, and dangling does no harm.
+        partition, so it is written beside the commit: before it for a new session, since dangling does no harm; after
+        it (see `_written`) when an open session has been closed, since the commit may yet be refused.
         """
         known = self._known.get(plan.work.account_id)
         for session_id, session in plan.sessions.items():
-            is_new = known is None or known.sessions.get(session_id) is None
-            if session.state is SessionState.CLOSED:
-                keep = self._retention_ms
-            elif is_new:
-                keep = OPEN_SESSION_INDEX_MS
-            else:
-                continue
-            commands.append(("SET", self.store.keys.where(session_id), session.account, "PX", keep))
+            before = None if known is None else known.sessions.get(session_id)
+            if before is None or before.state is SessionState.CLOSED:
+                keep = OPEN_SESSION_INDEX_MS if session.state is SessionState.OPEN else self._retention_ms
+                commands.append(("SET", self.store.keys.where(session_id), session.account, "PX", keep))
 
     def _add_commit(self, commands: list[Words], plan: _Planned) -> None:
         keys, work = self.store.keys, plan.work
@@ -396,7 +477,11 @@ class Ledger:
     def _written(self, plan: _Planned) -> None:
         self.counters.commits += 1
         self.counters.events += len(plan.receipts)
-        if plan.work.account_id:
+        if plan.account is None:
+            for command, _ in plan.work.commands:
+                # Where an identity leads is remembered as long as there is an account.
+                self._accounts_of.pop(getattr(command, "identity", ""), None)
+        else:
             state = self._known.get(plan.work.account_id)
             if state is None:
                 state = self._known[plan.work.account_id] = _Known(None)
@@ -404,41 +489,56 @@ class Ledger:
             for session_id, session in plan.sessions.items():
                 if session.state is SessionState.OPEN:
                     state.sessions[session_id] = session
-                else:
-                    state.sessions.pop(session_id, None)  # rarely needed again; the store has it
+                elif state.sessions.pop(session_id, None) is not None:
+                    where = self.store.keys.where(session_id)
+                    self._closed_indices.append(("SET", where, session.account, "PX", self._retention_ms))
         _tell_all(plan)
 
     def _conflict(self, plan: _Planned, stored: list[bytes]) -> None:
         """Somebody else changed the account. What is stored now came with the refusal; decide again."""
         self.counters.conflicts += 1
         work = plan.work
-        state = self._known[work.account_id] = _Known(decode_account(stored[0]) if stored[0] else None)
-        for session_id, value in zip(plan.sessions, stored[1:], strict=True):
-            state.sessions[session_id] = decode_session(value) if value else None
+        try:
+            state = _Known(decode_account(stored[0]) if stored[0] else None)
+            for session_id, value in zip(plan.sessions, stored[1:], strict=True):
+                if value and (session := decode_session(value)).state is SessionState.OPEN:
+                    state.sessions[session_id] = session
+        except msgspec.MsgspecError as error:
+            self._unreadable(work, error)
+            return
+        self._known[work.account_id] = state
         work.tries += 1
         if work.tries >= _TRIES:
             self._fail(
                 [work], StoreUnavailable(f"account {work.account_id} changed {_TRIES} times while being written")
             )
             return
+        self._put_back(work)
+
+    async def _refused(self, refused: list[tuple[_Planned, Exception]]) -> None:
+        """The store answered with an error: nothing was written of these."""
+        if any(_is_function_missing(error) for _, error in refused):
+            await load_functions(self.store.client)  # a store that was emptied or replaced has to learn it again
+        for plan, error in refused:
+            work = plan.work
+            self._known.pop(work.account_id, None)
+            work.tries += 1
+            if _is_function_missing(error) and work.tries < _TRIES:
+                self._put_back(work)
+            else:
+                self._fail([work], StoreUnavailable(str(error)))
+                self._complain("store refused a write", error, 1)
+
+    def _put_back(self, work: _Work) -> None:
+        """The work is to be done again, before everything else."""
         later = self._waiting.pop(work.account_id, None)
         if later is not None:
             work.commands += later.commands
         self._waiting = {work.account_id: work, **self._waiting}
 
-    async def _refused(self, plan: _Planned, error: Exception) -> None:
-        self._known.pop(plan.work.account_id, None)
-        if isinstance(error, NoScriptError) or (isinstance(error, ResponseError) and "unction not found" in str(error)):
-            # A store that was emptied or replaced: it has to learn the function again.
-            await load_functions(self.store.client)
-            plan.work.tries += 1
-            if plan.work.tries < _TRIES:
-                later = self._waiting.pop(plan.work.account_id, None)
-                plan.work.commands += later.commands if later is not None else []
-                self._waiting[plan.work.account_id] = plan.work
-                return
-        self._fail([plan.work], StoreUnavailable(str(error)))
-        log.error("store refused a write", account=plan.work.account_id, error=str(error))
+
+def _is_function_missing(error: Exception) -> bool:
+    return isinstance(error, NoScriptError) or "unction not found" in str(error)
 
 
 def _tell_all(plan: _Planned) -> None:
