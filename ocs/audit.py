@@ -18,7 +18,7 @@ from ocs.charging.state import Account, Session
 from ocs.rating.catalogue import Unit
 from ocs.store.connection import Store
 from ocs.store.keys import ANY_ACCOUNT, split_member
-from ocs.store.ledger import decode_account, decode_session
+from ocs.store.work import decode_account, decode_session
 from ocs.units import parse_money_micro
 
 _LOOKS = 5

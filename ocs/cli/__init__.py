@@ -7,7 +7,7 @@ from redis.exceptions import RedisError
 from ocs.charging.command import CommandRefused
 from ocs.store.connection import StoreError
 from ocs.store.embedded import EmbeddedStoreError
-from ocs.store.ledger import StoreUnavailable
+from ocs.store.work import StoreUnavailable
 from ocs.yaml_tree import FileError
 
 from .app import app

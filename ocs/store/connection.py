@@ -87,7 +87,7 @@ async def open_store(url: str, partitions: int) -> Store:
             durability = await _durability(client)
         except (RedisError, OSError) as error:
             text = str(error)
-            if isinstance(error.__cause__, AuthenticationError):
+            if isinstance(error, AuthenticationError) or isinstance(error.__cause__, AuthenticationError):
                 text = "the server asks for a password, or refuses the one in the URL (redis://USER:PASSWORD@HOST)"
             raise StoreError(f"{masked(url)}: {text}") from error
     except StoreError as error:

@@ -12,7 +12,8 @@ from ocs.charging.state import Account, Subscriber
 
 from .connection import Store
 from .keys import is_account_id
-from .ledger import Ledger, decode_account
+from .ledger import Ledger
+from .work import decode_account
 
 _VALUES = {
     "msisdn": (re.compile(r"[0-9]{5,15}"), "5 to 15 digits with country code, no + (E.164)"),

@@ -21,22 +21,33 @@ import msgspec
 import structlog
 from redis.exceptions import NoScriptError, RedisError, ResponseError
 
-from ocs.charging.command import Command, CommandRefused, CreditControl, ExpireSession
+from ocs.charging.command import Command, CommandRefused, CreditControl
 from ocs.charging.decide import Decision, decide
-from ocs.charging.receipt import Receipt
 from ocs.charging.settings import Settings
-from ocs.charging.state import Account, Session, SessionState, State
+from ocs.charging.state import SessionState, State
 from ocs.rating.catalogue import Catalogue
 
 from .connection import Store, load_functions
 from .keys import deadline_member
 from .pipe import Pipe, Words
+from .work import (
+    Counters,
+    Done,
+    Known,
+    Planned,
+    StoreUnavailable,
+    Unresolved,
+    Work,
+    decode_account,
+    decode_session,
+    session_of,
+    tell,
+    tell_all,
+)
 
 log = structlog.get_logger("ocs.store")
 
 _encode = msgspec.json.Encoder().encode
-decode_account = msgspec.json.Decoder(Account).decode
-decode_session = msgspec.json.Decoder(Session).decode
 
 OPEN_SESSION_INDEX_MS = 400 * 86_400_000
 """How long the index from Session-Id to account is kept for a session that was opened: longer than any is open, meters
@@ -49,69 +60,6 @@ _LANES = 3
 """Measured: two overlap server and store, the third fills the gap while the disk is waited for."""
 _NEXT_LANE_FROM = 24
 """Accounts that wait before another lane starts beside those at work: with fewer, one larger batch is cheaper."""
-
-Done = Callable[["Decision | Exception"], None]
-_Unresolved = tuple[list[str], CreditControl, Done]
-"""Identities, the command, and whom to tell."""
-
-
-class StoreUnavailable(RuntimeError):
-    """The store did not confirm the write. It may have been carried out: a repeated request will find out."""
-
-
-class _Work:
-    """The commands of one account that wait for the next write."""
-
-    __slots__ = ("account_id", "commands", "tries")
-
-    def __init__(self, account_id: str) -> None:
-        self.account_id = account_id
-        self.commands: list[tuple[Command, Done]] = []
-        self.tries = 0
-
-
-class _Known:
-    """What is known of an account: its state as of the last write or read."""
-
-    __slots__ = ("account", "sessions")
-
-    def __init__(self, account: Account | None) -> None:
-        self.account = account
-        self.sessions: dict[str, Session] = {}
-        """The open ones that were needed. Closed ones are read again each time: few are asked for."""
-
-
-class Counters:
-    """What the ledger has done since it started."""
-
-    def __init__(self) -> None:
-        self.commits = 0
-        """Accounts written."""
-        self.pipelines = 0
-        self.conflicts = 0
-        self.failures = 0
-        self.events = 0
-        self.pipeline_s = 0.0
-
-
-class _Planned:
-    """One account's part of a pipeline: what was decided and is to be written."""
-
-    __slots__ = ("account", "base", "decisions", "receipts", "sessions", "work")
-
-    def __init__(self, work: _Work, account: Account | None) -> None:
-        self.work = work
-        self.account = account
-        self.base = 0 if account is None else account.version
-        """The version that the write expects to find."""
-        self.sessions: dict[str, Session] = {}
-        self.receipts: list[Receipt] = []
-        self.decisions: list[tuple[Done, Decision | Exception]] = []
-
-
-def session_of(command: Command) -> str | None:
-    """The session a command is about."""
-    return command.session if isinstance(command, CreditControl | ExpireSession) else None
 
 
 class Ledger:
@@ -138,11 +86,11 @@ class Ledger:
         """At least 1: to the store's function, 0 means for ever."""
         self._accounts_kept = accounts_kept
         self._pipeline_accounts = pipeline_accounts
-        self._known: dict[str, _Known] = {}
+        self._known: dict[str, Known] = {}
         self._accounts_of: dict[str, str] = {}
         """Identity (`kind:value`) to account id, as found in the store."""
-        self._waiting: dict[str, _Work] = {}
-        self._unresolved: list[_Unresolved] = []
+        self._waiting: dict[str, Work] = {}
+        self._unresolved: list[Unresolved] = []
         self._closed_indices: list[Words] = []
         """For the next write: how long the index of sessions that were closed is still kept."""
         self._complained_at = -math.inf
@@ -177,7 +125,7 @@ class Ledger:
         """
         work = self._waiting.get(account_id)
         if work is None:
-            work = self._waiting[account_id] = _Work(account_id)
+            work = self._waiting[account_id] = Work(account_id)
         work.commands.append((command, done))
         if not self._lanes_at_work or len(self._waiting) >= _NEXT_LANE_FROM:
             self._wake.set()
@@ -239,7 +187,7 @@ class Ledger:
                     await pipe.execute(indices)
             await pipe.close()
 
-    def _take(self) -> tuple[list[_Unresolved], list[_Work]]:
+    def _take(self) -> tuple[list[Unresolved], list[Work]]:
         """What a lane may do now: nothing if another is at work and little waits, since a larger batch is cheaper."""
         if self._lanes_at_work and len(self._waiting) < _NEXT_LANE_FROM and not self._closing:
             return [], []
@@ -278,15 +226,15 @@ class Ledger:
     def _fail(self, batch: list[Any], error: Exception) -> None:
         self.counters.failures += 1
         for item in batch:
-            if isinstance(item, _Work):
+            if isinstance(item, Work):
                 self._known.pop(item.account_id, None)
                 commands, item.commands = item.commands, []
                 for _, done in commands:
-                    _tell(done, error)
+                    tell(done, error)
             else:
-                _tell(item[2], error)
+                tell(item[2], error)
 
-    async def _resolve(self, pipe: Pipe, batch: list[_Unresolved]) -> None:
+    async def _resolve(self, pipe: Pipe, batch: list[Unresolved]) -> None:
         """Finds the accounts of identities that are not known yet."""
         keys = self.store.keys
         names = []
@@ -301,7 +249,7 @@ class Ledger:
             if wrong is not None:
                 self.counters.failures += 1
                 self._complain("an identity or session cannot be looked up", wrong, 1)
-                _tell(done, StoreUnavailable(str(wrong)))
+                tell(done, StoreUnavailable(str(wrong)))
                 continue
             place = next((place for place, value in enumerate(values) if value is not None), None)
             account_id = "" if place is None else values[place].decode(errors="replace")
@@ -311,7 +259,7 @@ class Ledger:
                     self._accounts_of[command.identity] = account_id
             self.submit(account_id, command, done)
 
-    async def _carry_out(self, pipe: Pipe, works: list[_Work]) -> None:
+    async def _carry_out(self, pipe: Pipe, works: list[Work]) -> None:
         closed = await self._read(pipe, works)
         now = self.clock()
         planned = [self._plan(work, now) for work in works]
@@ -323,7 +271,7 @@ class Ledger:
                 self._known[account_id].sessions.pop(session_id, None)
         for plan in planned:
             if not plan.receipts:
-                _tell_all(plan)
+                tell_all(plan)
 
     def _forget_some(self) -> None:
         """Keeps what is known within its bound. At least what is too much goes, at best a tenth, so that this is rare;
@@ -335,7 +283,7 @@ class Ledger:
             for account_id in [name for name in islice(known, surplus + len(self._busy)) if name not in self._busy]:
                 del known[account_id]
 
-    async def _read(self, pipe: Pipe, works: list[_Work]) -> list[tuple[str, str]]:
+    async def _read(self, pipe: Pipe, works: list[Work]) -> list[tuple[str, str]]:
         """Gets the states that are not known yet. A work whose state cannot be read fails and leaves `works`. Returns
         account and id of closed sessions, which are known for this batch only.
         """
@@ -364,7 +312,7 @@ class Ledger:
                 self._busy.discard(work.account_id)
         return closed
 
-    def _unknown_of(self, work: _Work) -> list[str] | None:
+    def _unknown_of(self, work: Work) -> list[str] | None:
         """None if all that the work needs is known; else the sessions that have to be read with the account."""
         if not work.account_id:
             return None
@@ -386,19 +334,19 @@ class Ledger:
         found = {name: decode_session(value) for name, value in zip(sessions, values[1:], strict=True) if value}
         state = self._known.get(account_id)
         if state is None or state.account is None or account is None or state.account.version != account.version:
-            state = self._known[account_id] = _Known(account)
+            state = self._known[account_id] = Known(account)
         state.sessions.update(found)
         return [(account_id, name) for name, session in found.items() if session.state is SessionState.CLOSED]
 
-    def _unreadable(self, work: _Work, error: Exception) -> None:
+    def _unreadable(self, work: Work, error: Exception) -> None:
         """What is stored of one account, or of a session of it, makes no sense. The others go on."""
         self._fail([work], StoreUnavailable(f"what is stored of account {work.account_id} cannot be read"))
         log.error("stored state cannot be read", account=work.account_id, error=str(error))
 
-    def _plan(self, work: _Work, now: int) -> _Planned:
+    def _plan(self, work: Work, now: int) -> Planned:
         """Decides the work's commands one after another. Changes nothing that is known."""
-        state = self._known.get(work.account_id) or _Known(None)
-        plan = _Planned(work, state.account)
+        state = self._known.get(work.account_id) or Known(None)
+        plan = Planned(work, state.account)
         for command, done in work.commands:
             session_id = session_of(command)
             session = None
@@ -421,7 +369,7 @@ class Ledger:
                     plan.sessions[session_id] = decision.state.session
         return plan
 
-    async def _write(self, pipe: Pipe, plans: list[_Planned]) -> None:
+    async def _write(self, pipe: Pipe, plans: list[Planned]) -> None:
         started = time.perf_counter()
         commands, self._closed_indices = self._closed_indices, []
         positions = []
@@ -432,7 +380,7 @@ class Ledger:
         results = await pipe.execute(commands)
         self.counters.pipelines += 1
         self.counters.pipeline_s += time.perf_counter() - started
-        refused: list[tuple[_Planned, Exception]] = []
+        refused: list[tuple[Planned, Exception]] = []
         for plan, position in zip(plans, positions, strict=True):
             result = results[position]
             if isinstance(result, list):
@@ -444,7 +392,7 @@ class Ledger:
         if refused:
             await self._refused(refused)
 
-    def _add_index(self, commands: list[Words], plan: _Planned) -> None:
+    def _add_index(self, commands: list[Words], plan: Planned) -> None:
         """Keeps the index from Session-Id to account, for requests that name no subscriber. It stands in another
         partition, so it is written beside the commit: before it for a new session, since dangling does no harm; after
         it (see `_written`) when an open session has been closed, since the commit may yet be refused.
@@ -456,7 +404,7 @@ class Ledger:
                 keep = OPEN_SESSION_INDEX_MS if session.state is SessionState.OPEN else self._retention_ms
                 commands.append(("SET", self.store.keys.where(session_id), session.account, "PX", keep))
 
-    def _add_commit(self, commands: list[Words], plan: _Planned) -> None:
+    def _add_commit(self, commands: list[Words], plan: Planned) -> None:
         keys, work = self.store.keys, plan.work
         if plan.account is None:
             commands += [
@@ -474,7 +422,7 @@ class Ledger:
         arguments += [_encode(receipt) for receipt in plan.receipts]
         commands.append(("FCALL", "octroi_commit", len(names), *names, *arguments))
 
-    def _written(self, plan: _Planned) -> None:
+    def _written(self, plan: Planned) -> None:
         self.counters.commits += 1
         self.counters.events += len(plan.receipts)
         if plan.account is None:
@@ -484,7 +432,7 @@ class Ledger:
         else:
             state = self._known.get(plan.work.account_id)
             if state is None:
-                state = self._known[plan.work.account_id] = _Known(None)
+                state = self._known[plan.work.account_id] = Known(None)
             state.account = plan.account
             for session_id, session in plan.sessions.items():
                 if session.state is SessionState.OPEN:
@@ -492,14 +440,14 @@ class Ledger:
                 elif state.sessions.pop(session_id, None) is not None:
                     where = self.store.keys.where(session_id)
                     self._closed_indices.append(("SET", where, session.account, "PX", self._retention_ms))
-        _tell_all(plan)
+        tell_all(plan)
 
-    def _conflict(self, plan: _Planned, stored: list[bytes]) -> None:
+    def _conflict(self, plan: Planned, stored: list[bytes]) -> None:
         """Somebody else changed the account. What is stored now came with the refusal; decide again."""
         self.counters.conflicts += 1
         work = plan.work
         try:
-            state = _Known(decode_account(stored[0]) if stored[0] else None)
+            state = Known(decode_account(stored[0]) if stored[0] else None)
             for session_id, value in zip(plan.sessions, stored[1:], strict=True):
                 if value and (session := decode_session(value)).state is SessionState.OPEN:
                     state.sessions[session_id] = session
@@ -515,7 +463,7 @@ class Ledger:
             return
         self._put_back(work)
 
-    async def _refused(self, refused: list[tuple[_Planned, Exception]]) -> None:
+    async def _refused(self, refused: list[tuple[Planned, Exception]]) -> None:
         """The store answered with an error: nothing was written of these."""
         if any(_is_function_missing(error) for _, error in refused):
             await load_functions(self.store.client)  # a store that was emptied or replaced has to learn it again
@@ -529,7 +477,7 @@ class Ledger:
                 self._fail([work], StoreUnavailable(str(error)))
                 self._complain("store refused a write", error, 1)
 
-    def _put_back(self, work: _Work) -> None:
+    def _put_back(self, work: Work) -> None:
         """The work is to be done again, before everything else."""
         later = self._waiting.pop(work.account_id, None)
         if later is not None:
@@ -539,16 +487,3 @@ class Ledger:
 
 def _is_function_missing(error: Exception) -> bool:
     return isinstance(error, NoScriptError) or "unction not found" in str(error)
-
-
-def _tell_all(plan: _Planned) -> None:
-    plan.work.commands = []
-    for done, result in plan.decisions:
-        _tell(done, result)
-
-
-def _tell(done: Done, result: Decision | Exception) -> None:
-    try:
-        done(result)
-    except Exception:
-        log.exception("whoever asked could not take the answer")

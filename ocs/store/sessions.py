@@ -6,7 +6,7 @@ from ocs.charging.state import Session
 
 from .connection import Store
 from .keys import deadline_member, split_member
-from .ledger import decode_session
+from .work import decode_session
 
 
 async def find_session(store: Store, session_id: str) -> Session | None:

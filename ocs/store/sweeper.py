@@ -14,7 +14,8 @@ from redis.exceptions import RedisError
 from ocs.charging.command import ExpireSession
 
 from .keys import split_member
-from .ledger import Ledger, StoreUnavailable
+from .ledger import Ledger
+from .work import StoreUnavailable
 
 log = structlog.get_logger("ocs.store")
 

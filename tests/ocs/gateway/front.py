@@ -20,7 +20,8 @@ from aiodiameter.messages.credit_control import (
 )
 from ocs.charging.command import CreditControl
 from ocs.gateway.gy import CreditControlFront
-from ocs.store.ledger import Done, Ledger
+from ocs.store.ledger import Ledger
+from ocs.store.work import Done
 from tests.ocs.charging.books import NOW, Books
 
 OCS, REALM = "ocs.example.org", "example.org"

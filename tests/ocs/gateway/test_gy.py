@@ -30,7 +30,7 @@ from aiodiameter.messages.credit_control import (
 from aiodiameter.result_codes import ResultCode
 from ocs.charging.command import BuyOffer, CreditMoney, ExpireSession, SetStatus
 from ocs.charging.state import AccountStatus
-from ocs.store.ledger import StoreUnavailable
+from ocs.store.work import StoreUnavailable
 from tests.ocs.charging.books import Books
 from tests.ocs.charging.samples import CATALOGUE
 from tests.ocs.gateway.front import (
