@@ -86,10 +86,11 @@ async def provision(ledger: Ledger, options: SimulateOptions, offer: str, micro:
         except CommandRefused as refusal:
             if "exists already" not in str(refusal):
                 raise
+        # The same simulation again finds its subscribers as they are, and does not fill them up.
         run_id = f"simulate-{options.seed}"
-        await ledger.execute(name, BuyOffer(f"{run_id}-offer", offer))
+        await ledger.execute(name, BuyOffer(f"{run_id}-{offer}", offer))
         if micro:
-            await ledger.execute(name, CreditMoney(f"{run_id}-money", micro))
+            await ledger.execute(name, CreditMoney(f"{run_id}-{micro}", micro))
 
     for first in range(0, len(subscribers), _AT_ONCE):
         await asyncio.gather(*(one(n) for n in range(first, min(first + _AT_ONCE, len(subscribers)))))
