@@ -17,7 +17,7 @@ from ocs.charging.balance import Proof
 from ocs.charging.state import Account, Session
 from ocs.rating.catalogue import Unit
 from ocs.store.connection import Store
-from ocs.store.keys import ANY_ACCOUNT, split_member
+from ocs.store.keys import ANY_ACCOUNT, is_account_id, split_member
 from ocs.store.work import decode_account, decode_session
 from ocs.units import parse_money_micro
 
@@ -51,9 +51,10 @@ async def audit(store: Store) -> Audit:
     async for key in store.client.scan_iter(match=ANY_ACCOUNT, count=1000):
         name = key.decode(errors="replace")
         account_id = name.partition(":account:")[2]
-        if name == store.keys.account(account_id) and account_id not in seen:  # SCAN may give a key more than once
-            seen.add(account_id)
-            await _look(store, account_id, sessions.pop(account_id, []), result)
+        if account_id in seen or not is_account_id(account_id) or name != store.keys.account(account_id):
+            continue  # SCAN may give a key more than once; a key of another kind may look like an account's
+        seen.add(account_id)
+        await _look(store, account_id, sessions.pop(account_id, []), result)
     result.problems += [f"sessions of account {account_id}, which does not exist" for account_id in sessions]
     return result
 
@@ -160,7 +161,8 @@ def _whole(unit: str, amount: str) -> int:
 def compare(result: Audit, sums: CdrSums) -> list[str]:
     """Where the CDRs and the buckets disagree; only meaningful when the CDRs are complete and the server rests."""
     problems = [f"CDR {record_id} is there twice" for record_id in sums.twice]
-    for unit, proof in result.proofs.items():
+    for unit in sorted({*result.proofs, *sums.spent, *sums.credited, *sums.expired}):
+        proof = result.proofs.get(Unit(unit), Proof())
         for name, mine, theirs in (
             ("spent", proof.spent, sums.spent[unit]),
             ("credited", proof.credited, sums.credited[unit]),

@@ -146,7 +146,14 @@ class Server:
         return self.peers.admits(cer.origin_host, cer.origin_realm, address[0])
 
     async def start(self) -> None:
-        """Raises OSError, naming the address, when one cannot be listened on."""
+        """Raises OSError, naming the address, when one cannot be listened on; nothing is left running then."""
+        try:
+            await self._start()
+        except BaseException:
+            await self.stop()
+            raise
+
+    async def _start(self) -> None:
         self.ledger.start()
         for address in self.config.diameter.listen:
             try:

@@ -170,7 +170,11 @@ async def _load(
                 connection = await open_connection(options.host, options.port, identity)
                 connections.append(connection)
             factory = sessions_for(
-                subscribers, connections, options.destination_realm, options.rating_groups, run=int(time.time())
+                subscribers,
+                connections,
+                options.destination_realm,
+                options.rating_groups,
+                run=int(time.time() * 1000) % 2**32,
             )
             opening = await open_sessions(connections, factory, on_figures=on_figures, interval_s=interval_s)
         except LoadFailed as error:

@@ -43,7 +43,8 @@ def was_applied(account: Account, command: Command) -> bool:
 def _content(command: CreditMoney | CreditUnits | BuyOffer) -> str:
     """What the command is about, to tell a repetition from another command that bears the same id."""
     if isinstance(command, CreditMoney):
-        return f"{command.amount_micro} micro"
+        whole, millionths = divmod(command.amount_micro, 1_000_000)
+        return f"money {whole}.{millionths:06}"
     if isinstance(command, BuyOffer):
         return f"offer {command.offer}"
     return f"{command.amount} {command.unit} for {', '.join(command.services)}"

@@ -2,6 +2,7 @@
 
 import sys
 
+import msgspec
 from redis.exceptions import RedisError
 
 from ocs.charging.command import CommandRefused
@@ -23,6 +24,9 @@ def main() -> None:
     except FileError as error:
         for problem in error.problems:
             complain(str(problem))
+        sys.exit(1)
+    except msgspec.MsgspecError as error:
+        complain(f"something in the store cannot be read: {error}")
         sys.exit(1)
     except UnicodeEncodeError:
         complain("an argument is no valid text")

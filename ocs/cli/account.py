@@ -62,7 +62,7 @@ def add(
             raise CommandRefused(f"no offer {command.offer!r}; known: {', '.join(sorted(catalogue.offers))}")
 
     async def work() -> None:
-        async with opened_ledger(settings, catalogue) as ledger:
+        async with opened_ledger(settings, catalogue, create=True) as ledger:
             name = account or identities[0].partition(":")[2]
             await add_subscriber(ledger, name, identities)
             for command in commands:
@@ -208,6 +208,7 @@ def print_account(account: Account, sessions: list[Session]) -> None:
     if account.offers:
         out.print(f"offers: {escape(', '.join(account.offers))}")
     table = Table("bucket", "left", "held", "spent", "credited", "pays for", "until", box=None, pad_edge=False)
+    table.columns[0].overflow = "fold"  # never cut off
     for bucket in account.buckets:
         money = account.currency if bucket.unit is Unit.MONEY else ""
         amounts = (bucket.remaining, bucket.reserved, bucket.spent, bucket.credited)

@@ -1,5 +1,8 @@
 """The commands and their options."""
 
+from importlib import metadata
+from typing import Annotated
+
 import typer
 
 from . import account, audit, check, demo, explain, serve, simulate
@@ -11,6 +14,16 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
+
+
+@app.callback(invoke_without_command=True)
+def options(version: Annotated[bool, typer.Option("--version", help="Show the version and end.")] = False) -> None:
+    """Octroi, an online charging server for mobile virtual operators."""
+    if version:
+        typer.echo(f"octroi-ocs {metadata.version('octroi-ocs')}")
+        raise typer.Exit
+
+
 app.command("demo")(demo.demo)
 app.command("serve")(serve.serve)
 app.command("simulate")(simulate.simulate_command)

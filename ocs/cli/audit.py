@@ -31,8 +31,12 @@ def print_proof(result: Audit) -> None:
     table = Table("", "credited", "", "left", "held", "spent", "expired", box=None, pad_edge=False)
     for unit, proof in sorted(result.proofs.items()):
         money = currency if unit is Unit.MONEY else ""
-        parts = [quantity(n, unit, money) for n in (proof.left, proof.held, proof.spent, proof.expired)]
-        table.add_row(unit, quantity(proof.credited, unit, money), "=" if proof.holds else "[red]is not[/red]", *parts)
+        # To the last unit: a proof that is rounded proves nothing to whoever adds it up.
+        whole, *parts = [
+            f"{n:,}" if unit is not Unit.MONEY else quantity(n, unit, money)
+            for n in (proof.credited, proof.left, proof.held, proof.spent, proof.expired)
+        ]
+        table.add_row(unit, whole, "=" if proof.holds else "[red]is not[/red]", *parts)
     out.print(table)
     for problem in result.problems:
         out.print(f"[red]{escape(problem)}[/red]")

@@ -3,6 +3,7 @@
 import asyncio
 import logging
 import os
+import signal
 import sys
 from collections.abc import AsyncIterator, Coroutine
 from contextlib import asynccontextmanager
@@ -109,17 +110,22 @@ def set_up_logging(config: LogConfig) -> None:
 
 
 @asynccontextmanager
-async def opened_store(config: Config) -> AsyncIterator[Store]:
-    """The store, for a short command: log lines below warnings are left out."""
+async def opened_store(config: Config, *, create: bool = False) -> AsyncIterator[Store]:
+    """The store, for a short command: log lines below warnings are left out. An embedded store that is not there is
+    made only if asked for; mostly it is another directory that was meant.
+    """
     set_up_logging(LogConfig(level="warning"))
+    if config.store.url is None and not create and not (config.store.data / "appendonlydir").exists():
+        where = f"there is no store in {config.store.data.absolute()}"
+        raise Failure(f"{where}; name the server's with --data, --store, --config or OCS_CONFIG, or start `ocs serve`")
     async with OpenStore(config) as store:
         yield store
 
 
 @asynccontextmanager
-async def opened_ledger(config: Config, catalogue: Catalogue) -> AsyncIterator[Ledger]:
+async def opened_ledger(config: Config, catalogue: Catalogue, *, create: bool = False) -> AsyncIterator[Ledger]:
     """A running ledger, for a short command."""
-    async with opened_store(config) as store:
+    async with opened_store(config, create=create) as store:
         ledger = make_ledger(config, store, catalogue)
         ledger.start()
         try:
@@ -178,4 +184,5 @@ async def wait_for_signal(*numbers: int) -> None:
         await arrived.wait()
     finally:
         for number in numbers:
-            loop.remove_signal_handler(number)
+            if number != signal.SIGTERM:  # asked twice, it still ends in order; Ctrl-C again ends it at once
+                loop.remove_signal_handler(number)

@@ -2,6 +2,7 @@
 
 import shutil
 import sys
+from contextlib import suppress
 from pathlib import Path
 from typing import Annotated
 
@@ -11,6 +12,7 @@ from ocs.audit import audit, read_cdrs
 from ocs.config import Config
 from ocs.rating.catalogue import Catalogue
 from ocs.samples import sample
+from ocs.store.embedded import EmbeddedStoreError, EmbeddedValkey, is_in_use
 from simulators.simulate import SimulateOptions
 
 from .audit import check_cdrs, print_proof
@@ -40,6 +42,12 @@ def _prepare(data: Path) -> None:
     if data.exists() and any(data.iterdir()):
         if not (data / _MARKER).exists():
             raise Failure(f"{data} is not empty and not of an earlier demo; name another directory with --data")
+        if is_in_use(data):
+            raise Failure(f"{data} is in use, by a demo that still runs; name another directory with --data")
+        with suppress(EmbeddedStoreError):  # the store of a demo that was killed may still run
+            left_behind = EmbeddedValkey(data)
+            left_behind.start()
+            left_behind.stop()
         shutil.rmtree(data)
     data.mkdir(parents=True, exist_ok=True)
     (data / _MARKER).touch()
@@ -50,7 +58,7 @@ async def _demo(
 ) -> bool:
     server = ServerProcess(config, data / "server.log")
     # The store stays ours to the end: it is looked at after the server has gone.
-    async with opened_ledger(config, catalogue) as ledger:
+    async with opened_ledger(config, catalogue, create=True) as ledger:
         out.rule("[bold]1. The server")
         await server.start()
         try:

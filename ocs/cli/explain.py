@@ -28,13 +28,15 @@ from .common import (
 
 def explain(
     what: Annotated[str, typer.Argument(help="MSISDN, IMSI, account id or Session-Id.")],
-    last: Annotated[int, typer.Option(help="Only the last so many decisions; 0 for all.")] = 0,
+    last: Annotated[int, typer.Option(help="Only the last so many decisions; 0 for all.", min=0)] = 50,
     as_json: Annotated[bool, typer.Option("--json", help="The receipts themselves, one JSON object a line.")] = False,
     config: ConfigOption = None,
     data: DataOption = None,
     store: StoreOption = None,
 ) -> None:
     """Every decision about a session or subscriber: what was asked, what was answered, and why."""
+    if not what.strip():
+        raise Failure("say about whom: an MSISDN, an IMSI, an account id or a Session-Id")
     settings = read_config(config, data, store)
 
     async def work() -> tuple[str, str, list[Receipt]]:
@@ -46,13 +48,15 @@ def explain(
     name, currency, receipts = run(work())
     if not receipts:
         raise Failure(f"{what}: nothing is known of an account, subscriber or session of this name")
-    if last:
-        receipts = receipts[-last:]
+    earlier = max(0, len(receipts) - last) if last else 0
+    receipts = receipts[earlier:]
     if as_json:
         for receipt in receipts:
             out.out(msgspec.json.encode(receipt).decode(), highlight=False)
         return
     print_timeline(name, receipts, currency)
+    if earlier:
+        out.print(f"and {earlier} earlier ones: --last 0 shows all")
 
 
 def print_timeline(name: str, receipts: list[Receipt], currency: str) -> None:
@@ -61,6 +65,7 @@ def print_timeline(name: str, receipts: list[Receipt], currency: str) -> None:
     out.print(f"[bold]{escape(printable(name))}[/bold], {len(receipts)} decisions (times in UTC)")
     table = Table("time", "request", "answer", "what happened", box=None, pad_edge=False)
     table.columns[0].no_wrap = table.columns[1].no_wrap = True
+    table.columns[3].overflow = "fold"  # a Session-Id is never cut off
     session = ""
     for receipt in receipts:
         if receipt.session != session and receipt.session:

@@ -35,6 +35,8 @@ def simulate_command(
     duration: Annotated[float, typer.Option(help="Seconds.", min=0.1, max=3600)] = 30.0,
     rate: Annotated[float | None, typer.Option(help="Load: this many requests a second (open loop).")] = None,
     in_flight: Annotated[int | None, typer.Option(help="Load: this many requests at any time (closed loop).")] = None,
+    msisdn: Annotated[str, typer.Option(help="Of the first subscriber; the others count on.")] = "491700000001",
+    imsi: Annotated[str, typer.Option(help="Of the first subscriber; the others count on.")] = "001010000000001",
     seed: Annotated[int, typer.Option(help="The same seed gives the same traffic.")] = 1,
     time_factor: Annotated[float, typer.Option(help="Virtual seconds in a real one.")] = 60.0,
     drop_answers: Annotated[float, typer.Option(help="Share of answers lost, so that requests are repeated.")] = 0.0,
@@ -44,7 +46,7 @@ def simulate_command(
     origin_host: Annotated[str, typer.Option(help="Identity of the (first) gateway.")] = "pgw.example.org",
     origin_realm: Annotated[str, typer.Option()] = "example.org",
     realm: Annotated[str, typer.Option(help="Destination-Realm: the server's.")] = "example.org",
-    add: Annotated[str | None, typer.Option(help="First add the subscribers to the store, with this offer.")] = None,
+    add: Annotated[str | None, typer.Option(help="First give the subscribers this offer; new ones are added.")] = None,
     money: Annotated[str, typer.Option(help="With --add: credit each has.")] = "100.00",
     config: ConfigOption = None,
     data: DataOption = None,
@@ -55,6 +57,7 @@ def simulate_command(
         options = SimulateOptions(
             host=host, port=port, subscribers=subscribers, duration_s=duration, rate=rate, in_flight=in_flight,
             seed=seed, time_factor=time_factor, drop_answers=drop_answers, style=style, connections=connections,
+            first_msisdn=msisdn, first_imsi=imsi,
             origin_host=origin_host, origin_realm=origin_realm, destination_realm=realm,
             rating_groups=tuple(rating_group) if rating_group else (10, 30),
         )  # fmt: skip
@@ -104,4 +107,6 @@ async def show_simulation(options: SimulateOptions) -> bool:
     except (SimulationFailed, ValueError) as failure:
         raise Failure(str(failure)) from None
     out.print(result_table(result))
+    last = make_subscribers(options.subscribers, options.first_msisdn, options.first_imsi)[-1]
+    out.print(f"subscribers: MSISDN {options.first_msisdn} to {last.msisdn}; `ocs explain` tells the story of each")
     return not result.errors

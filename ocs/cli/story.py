@@ -83,7 +83,7 @@ class Story:
         await self._line("Ada tops up 1.00 EUR", "ocs top-up", "")
         resumed = await self._ask("the PGW tries again", _UPDATE, None, wants=True)
         self._expect(resumed.code == 2001 and resumed.granted == 10 * _MIB, "10 MiB")
-        done = await self._ask("Ada detaches", _TERMINATION, 3 * _MIB + 1, wants=False)
+        done = await self._ask("Ada detaches", _TERMINATION, 7 * _MIB // 2, wants=False)
         self._expect(done.code == 2001, "2001")
 
     async def _ask(self, title: str, kind: CcRequestType, used: int | None, *, wants: bool) -> "_Reply":

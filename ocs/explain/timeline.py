@@ -37,8 +37,18 @@ async def of_stranger(store: Store, identity: str) -> list[Receipt]:
         event.receipt
         for partition in range(store.keys.partitions)
         async for event in history(store, partition)
-        if not event.receipt.account and identity in (event.receipt.identity, event.receipt.identity.partition(":")[2])
+        if not event.receipt.account and identity in _names(event.receipt)
     ]
+
+
+def _names(receipt: Receipt) -> set[object]:
+    """What a request said of its subscriber: the identity looked for, and the others it bore."""
+    return {
+        receipt.identity,
+        receipt.identity.partition(":")[2],
+        receipt.about.get("msisdn"),
+        receipt.about.get("imsi"),
+    }
 
 
 async def find(store: Store, what: str) -> tuple[str, list[Receipt]]:

@@ -7,10 +7,12 @@ account that does not exist; adding the subscriber again repairs that.
 
 import re
 
+import msgspec
+
 from ocs.charging.command import CommandRefused, CreateAccount
 from ocs.charging.state import Account, Subscriber
 
-from .connection import Store
+from .connection import Store, StoreError
 from .keys import is_account_id
 from .ledger import Ledger
 from .work import decode_account
@@ -49,9 +51,12 @@ async def find_account(store: Store, who: str) -> str | None:
 
 
 async def read_account(store: Store, account_id: str) -> Account | None:
-    """The account as stored now."""
+    """The account as stored now. Raises StoreError when it makes no sense."""
     value = await store.client.get(store.keys.account(account_id))
-    return decode_account(value) if value else None
+    try:
+        return decode_account(value) if value else None
+    except msgspec.MsgspecError as error:
+        raise StoreError(f"what is stored of account {account_id} cannot be read: {error}") from error
 
 
 async def add_subscriber(ledger: Ledger, account_id: str, identities: list[str]) -> None:

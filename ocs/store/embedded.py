@@ -74,19 +74,26 @@ class EmbeddedValkey:
             raise EmbeddedStoreError(f"{self.directory}: {error.strerror or error}") from error
 
     def has_died(self) -> bool:
-        """Whether no server runs any more, although this handle was not stopped."""
+        """Whether no server runs any more, although this handle was not stopped. False also when somebody has removed
+        the directory: then nothing is left that could be started again.
+        """
+        if not self._is_there():
+            return False
         try:
             with (self.directory / "server.lock").open("r") as lock:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
-            return False  # it holds its lock; or the directory is gone, and with it everything
-        return self._lock is not None
+            return False  # it holds its lock
+        return True
 
     def stop(self) -> None:
         """Lets go of the server, and stops it if nobody else uses the directory. Everything is on disk afterwards."""
         if self._lock is None:
             return
         try:
+            if not self._is_there():
+                self._end_process()
+                return
             with (self.directory / "start.lock").open("w") as start_lock:
                 fcntl.flock(start_lock, fcntl.LOCK_EX)
                 try:
@@ -95,13 +102,17 @@ class EmbeddedValkey:
                     pass  # others still use it
                 else:
                     self._shut_down()
-        except FileNotFoundError:
-            # Somebody has removed the directory. Nothing is left to be kept, but for the process.
-            if self._process is not None:
-                self._process.terminate()
-                self._process.wait()
         finally:
             self._let_go()
+
+    def _is_there(self) -> bool:
+        """Whether the directory is the one we have a lock in: not removed, nor another one put in its place."""
+        try:
+            return self._lock is not None and os.path.samestat(
+                os.fstat(self._lock.fileno()), (self.directory / "users.lock").stat()
+            )
+        except FileNotFoundError:
+            return False
 
     def _let_go(self) -> None:
         if self._lock is not None:
@@ -196,8 +207,17 @@ class EmbeddedValkey:
         if lock is None:
             return
         lock.close()
+        self._end_process()
+
+    def _end_process(self) -> None:
+        """The server that we started, if we did, is on its way out, or has nothing left to keep."""
         if self._process is not None:
-            self._process.wait()
+            self._process.terminate()
+            try:
+                self._process.wait(_END_TIMEOUT_S)
+            except subprocess.TimeoutExpired:
+                self._process.kill()
+                self._process.wait()
             self._process = None
 
     def _wait_for_end(self) -> IO[str] | None:
@@ -214,6 +234,18 @@ class EmbeddedValkey:
                 time.sleep(0.01)
             else:
                 return lock
+
+
+def is_in_use(directory: Path) -> bool:
+    """Whether any process works on the store of that directory."""
+    try:
+        with (directory / "users.lock").open("r+") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except FileNotFoundError:
+        return False
+    except BlockingIOError:
+        return True
+    return False
 
 
 def _make_private(directory: Path) -> None:

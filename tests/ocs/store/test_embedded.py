@@ -21,7 +21,7 @@ from ocs.config import Config, StoreConfig
 from ocs.server import OpenStore
 from ocs.store import embedded as embedded_module
 from ocs.store.connection import Store
-from ocs.store.embedded import EmbeddedStoreError, EmbeddedValkey
+from ocs.store.embedded import EmbeddedStoreError, EmbeddedValkey, is_in_use
 
 Make = Callable[..., EmbeddedValkey]
 
@@ -317,16 +317,31 @@ class TestDied:
 
         asyncio.run(act())
 
-    def test_its_directory_was_removed(self, make: Make, tmp_path: Path) -> None:
-        handle = make()
+    @pytest.mark.parametrize("replaced", [False, True])
+    def test_its_directory_was_removed(self, make: Make, tmp_path: Path, replaced: bool) -> None:
+        handle, other = make(), make()
         handle.start()
         pid = pid_of(handle)
         shutil.rmtree(tmp_path / "store")
+        if replaced:
+            other.start()
+            assert pid_of(other) != pid
         assert not handle.has_died()
         handle.stop()
         assert not runs(pid)
+        if replaced:
+            assert runs(pid_of(other))
         handle.start()
-        assert pid_of(handle) != pid
+        assert (pid_of(handle) == pid_of(other)) if replaced else (pid_of(handle) != pid)
+
+
+def test_who_is_there(make: Make, tmp_path: Path) -> None:
+    assert not is_in_use(tmp_path / "store")
+    handle = make()
+    handle.start()
+    assert is_in_use(tmp_path / "store")
+    handle.stop()
+    assert not is_in_use(tmp_path / "store")
 
 
 class TestWhere:
