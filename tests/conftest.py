@@ -2,8 +2,10 @@
 
 import os
 import shutil
+from collections.abc import Iterator
 
 import pytest
+import structlog
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
@@ -15,3 +17,10 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
                 if os.environ.get("CI") == "true":
                     pytest.fail(reason, pytrace=False)
                 pytest.skip(reason)
+
+
+@pytest.fixture(autouse=True)
+def _logging_as_it_was() -> Iterator[None]:
+    """A command that a test runs in this process sets the log up for itself; the next test starts from the defaults."""
+    yield
+    structlog.reset_defaults()

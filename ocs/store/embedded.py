@@ -92,7 +92,10 @@ class EmbeddedValkey:
             return
         try:
             if not self._is_there():
-                self._end_process()
+                # Nothing is left to be kept. An orderly end would remove the socket, which may be another server's now.
+                if self._process is not None:
+                    self._process.kill()
+                self._reap()
                 return
             with (self.directory / "start.lock").open("w") as start_lock:
                 fcntl.flock(start_lock, fcntl.LOCK_EX)
@@ -207,12 +210,11 @@ class EmbeddedValkey:
         if lock is None:
             return
         lock.close()
-        self._end_process()
+        self._reap()
 
-    def _end_process(self) -> None:
-        """The server that we started, if we did, is on its way out, or has nothing left to keep."""
+    def _reap(self) -> None:
+        """Waits for the server that we started, if we did, which is on its way out."""
         if self._process is not None:
-            self._process.terminate()
             try:
                 self._process.wait(_END_TIMEOUT_S)
             except subprocess.TimeoutExpired:

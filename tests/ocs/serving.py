@@ -12,9 +12,10 @@ from ocs.charging.command import BuyOffer
 from ocs.config import Address, Config, DiameterConfig, MetricsConfig, StoreConfig
 from ocs.rating.catalogue_file import load_catalogue
 from ocs.samples import sample
-from ocs.server import OpenStore, Server
+from ocs.server import OpenStore, Server, make_ledger
 from ocs.store.connection import Store
 from ocs.store.directory import add_subscriber
+from ocs.store.ledger import Ledger
 
 THRESHOLDS = gc.get_threshold()
 ANY = Address("127.0.0.1", 0)
@@ -27,6 +28,18 @@ def configured(directory: Path, **diameter: Any) -> Config:
         diameter=DiameterConfig(**{"listen": (ANY,), **diameter}),
         metrics=MetricsConfig(listen=ANY),
     )
+
+
+@asynccontextmanager
+async def opened_ledger(config: Config) -> AsyncIterator[Ledger]:
+    """A ledger as another process would have it, on the store of the configuration."""
+    async with OpenStore(config) as store:
+        ledger = make_ledger(config, store, load_catalogue(config.charging.catalogue))
+        ledger.start()
+        try:
+            yield ledger
+        finally:
+            await ledger.close()
 
 
 @asynccontextmanager

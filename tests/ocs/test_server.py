@@ -260,11 +260,11 @@ class TestStop:
                     stopping = asyncio.create_task(server.stop())
                     await asyncio.sleep(0.05)
                 finally:
-                    os.kill(pid, signal.SIGCONT)
-                answers: list[Any] = await asyncio.gather(*waiting)
-                assert [answer.result_code for answer in answers] == [2001] * 40
+                    os.kill(pid, signal.SIGCONT)  # what follows needs other tasks to run first
                 with capture_logs() as logs:
+                    answers: list[Any] = await asyncio.gather(*waiting)
                     await stopping
+                assert [answer.result_code for answer in answers] == [2001] * 40
                 ends = {line["peer"]: line["reason"] for line in logs if line["event"] == "peer disconnected"}
                 assert ends == {"pgw.example.org": "goodbye", "ocs.example.org": "goodbye"}
                 for name in names:

@@ -6,11 +6,12 @@ from pathlib import Path
 
 import pytest
 
-from ocs.cli.common import opened_ledger, read_catalogue, read_config
+from ocs.cli.common import read_config
 from ocs.cli.simulate import provision
 from ocs.samples import sample
 from ocs.store.directory import read_account
 from simulators.simulate import SimulateOptions
+from tests.ocs.serving import opened_ledger
 from tests.serving import Running, in_background, serving
 
 from .conftest import Command
@@ -81,7 +82,7 @@ def test_subscribers_are_added_once_and_topped_up_once(tmp_path: Path) -> None:
 
     async def act() -> None:
         config = read_config(sample("ocs.yaml"), tmp_path, None)
-        async with opened_ledger(config, read_catalogue(config), create=True) as ledger:
+        async with opened_ledger(config) as ledger:
             options = SimulateOptions(subscribers=120)
             for _ in range(2):
                 await provision(ledger, options, "data-5gb", 5_000_000)
