@@ -16,8 +16,8 @@ Handler = Callable[[Any, "Peer"], Outcome]
 
 
 class Addressee:
-    """Who we are, for the checks of §6.1.4. `realms` is empty if any Destination-Realm will do, `any_host` says that any
-    Destination-Host will: some gateways go on naming a node that was there long ago.
+    """Who we are, for the checks of §6.1.4. With no `realms` any Destination-Realm will do, and with `any_host` any
+    Destination-Host: some gateways go on naming a node that was there long ago.
     """
 
     def __init__(self, host: str, realms: frozenset[str], any_host: bool = False) -> None:
